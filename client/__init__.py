@@ -1,0 +1,1 @@
+"""The device's side: trains under a privacy ledger, predicts locally, reports drift."""

@@ -1,0 +1,86 @@
+"""Where a federation keeps its files, and the few settings it has."""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared import wire
+from shared.errors import InputError, WireError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What `federation.toml` holds: the name, and where the coordinator listens."""
+
+    name: str
+    host: str = "127.0.0.1"
+    port: int = 8443
+    admin_port: int = 8444
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """A federation's directory; every path that the server side uses is named here."""
+
+    home: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """Name and addresses."""
+        return self.home / "federation.toml"
+
+    @property
+    def database(self) -> Path:
+        """The coordinator's store."""
+        return self.home / "covey.db"
+
+    @property
+    def flower_database(self) -> Path:
+        """Flower's own state."""
+        return self.home / "flower.db"
+
+    @property
+    def tls(self) -> Path:
+        """The certificate authority and the server's certificate: `ca.crt`, `ca.key`, `server.crt`, `server.key`."""
+        return self.home / "tls"
+
+    @property
+    def keys(self) -> Path:
+        """Private keys of the TUF roles and of the roster, 0600."""
+        return self.home / "keys"
+
+    @property
+    def repository(self) -> Path:
+        """The TUF repository: `metadata/` and `targets/`."""
+        return self.home / "tuf"
+
+    @property
+    def superexec_secret(self) -> Path:
+        """What a run's child process proves itself with on loopback, 0600."""
+        return self.home / "keys" / "superexec.secret"
+
+    @property
+    def control_token(self) -> Path:
+        """What opens Flower's Control API on loopback, 0600."""
+        return self.home / "keys" / "control.token"
+
+    @property
+    def logs(self) -> Path:
+        """One log file a process."""
+        return self.home / "logs"
+
+    def settings(self) -> Settings:
+        """Read `federation.toml`, or raise `InputError`."""
+        try:
+            document = tomllib.loads(self.settings_file.read_text(encoding="utf-8"))
+            return wire.decode(Settings, document, what="federation.toml")
+        except FileNotFoundError:
+            raise InputError(f"{self.home} holds no federation; make one with `covey init {self.home}`") from None
+        except (tomllib.TOMLDecodeError, WireError) as error:
+            raise InputError(f"{self.settings_file} cannot be used: {error}") from None
+
+
+def default_home() -> Path:
+    """`$COVEY_HOME`, or `./federation`."""
+    return Path(os.environ.get("COVEY_HOME", "federation"))

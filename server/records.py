@@ -1,0 +1,120 @@
+"""The rows of the coordinator's store, as words."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.drift import Histogram, Shift, SurveyRole
+from shared.tasks import Training, Window
+
+DeviceState = Literal["pending", "approved", "revoked"]
+RunKind = Literal["train", "survey"]
+RunState = Literal["queued", "running", "stopping", "finished", "stopped", "failed"]
+
+ACTIVE: tuple[RunState, ...] = ("queued", "running", "stopping")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device as the coordinator knows it. `release` is the one it last said it runs (0: none)."""
+
+    name: str
+    public_key: bytes
+    state: DeviceState
+    node_id: int | None = None
+    enrolled_at: float
+    last_seen: float | None = None
+    release: int = 0
+    detail: str = ""
+    bytes_up: int = 0
+    bytes_down: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignRequest:
+    """What an operator asks for when starting rounds; kept with the run, so that it can resume."""
+
+    task: str
+    window: Window
+    training: Training
+    base_version: int
+    quorum: int
+    cohort: int
+    deadline_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurveyRequest:
+    """What an operator asks for when surveying drift."""
+
+    task: str
+    release: int
+    window: Window
+    role: SurveyRole
+    features: bool
+    quorum: int
+    deadline_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A campaign of rounds or a survey, from queued to its end."""
+
+    id: int
+    task: str
+    kind: RunKind
+    state: RunState
+    request: str
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a run is right now: for people who watch."""
+
+    run_id: int
+    round_number: int
+    rounds: int
+    phase: str
+    cohort: int
+    returned: int
+    refused: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurveyResult:
+    """The merged answer to one survey: noisy counts summed over devices, and the shifts against the reference."""
+
+    run_id: int
+    task: str
+    release: int
+    role: SurveyRole
+    window: Window
+    devices: int
+    histograms: tuple[Histogram, ...]
+    shifts: tuple[Shift, ...] = ()
+    alarm: bool = False
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateVerdict:
+    """One test of a candidate: what was expected, what was found, and whether that passes."""
+
+    name: str
+    expected: str
+    found: str
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One act of an operator or of the coordinator itself."""
+
+    at: float
+    actor: str
+    act: str
+    detail: str

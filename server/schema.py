@@ -1,0 +1,41 @@
+"""The coordinator's schema, one migration a released version: append, never edit."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE invitations (
+        token_sha256 TEXT PRIMARY KEY, expires_at REAL NOT NULL, used_by TEXT
+    );
+    CREATE TABLE devices (
+        name TEXT PRIMARY KEY, public_key BLOB NOT NULL UNIQUE, state TEXT NOT NULL, node_id INTEGER,
+        enrolled_at REAL NOT NULL, last_seen REAL, release INTEGER NOT NULL DEFAULT 0,
+        detail TEXT NOT NULL DEFAULT '', bytes_up INTEGER NOT NULL DEFAULT 0,
+        bytes_down INTEGER NOT NULL DEFAULT 0, roster_signature BLOB
+    );
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
+        request TEXT NOT NULL, created_at REAL NOT NULL, started_at REAL, finished_at REAL,
+        detail TEXT NOT NULL DEFAULT ''
+    );
+    CREATE TABLE progress (run_id INTEGER PRIMARY KEY REFERENCES runs(id), body TEXT NOT NULL);
+    CREATE TABLE blobs (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL);
+    CREATE TABLE versions (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, revision INTEGER NOT NULL,
+        run_id INTEGER NOT NULL, round_number INTEGER NOT NULL, parent INTEGER NOT NULL,
+        weights_sha256 TEXT NOT NULL REFERENCES blobs(sha256), stage TEXT NOT NULL, created_at REAL NOT NULL
+    );
+    CREATE TABLE rounds (
+        run_id INTEGER NOT NULL, number INTEGER NOT NULL, body TEXT NOT NULL, outcome TEXT NOT NULL,
+        version INTEGER REFERENCES versions(number), momentum_sha256 TEXT REFERENCES blobs(sha256),
+        PRIMARY KEY (run_id, number)
+    );
+    CREATE TABLE releases (
+        number INTEGER PRIMARY KEY, task TEXT NOT NULL, version INTEGER NOT NULL REFERENCES versions(number),
+        body TEXT NOT NULL, gates TEXT NOT NULL
+    );
+    CREATE TABLE surveys (run_id INTEGER PRIMARY KEY, task TEXT NOT NULL, body TEXT NOT NULL);
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, actor TEXT NOT NULL, act TEXT NOT NULL,
+        detail TEXT NOT NULL
+    );
+    """,
+)

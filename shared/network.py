@@ -1,0 +1,32 @@
+"""The network itself, in PyTorch: the one file of `shared` that needs it."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from shared.architecture import split
+from shared.tasks import Task
+
+
+def build(task: Task) -> nn.Sequential:
+    """The task's network: `(rows, task.inputs)` to logits of shape `(rows, classes)`."""
+    widths = (task.inputs, *task.architecture.hidden, len(task.label.classes))
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(widths, widths[1:], strict=False):
+        layers += [nn.Linear(inputs, outputs), nn.Tanh()]
+    return nn.Sequential(*layers[:-1])
+
+
+def load(network: nn.Module, weights: NDArray[np.float32], task: Task) -> None:
+    """Put a flat vector of shape `(size,)` into a network built for `task`."""
+    with torch.no_grad():
+        for parameter, values in zip(network.parameters(), split(weights, task), strict=True):
+            parameter.copy_(torch.from_numpy(values.copy()))
+
+
+def flatten(parameters: Iterable[torch.Tensor]) -> NDArray[np.float32]:
+    """The parameters as one flat float32 vector, in the order in which they travel."""
+    return np.concatenate([parameter.detach().numpy().ravel() for parameter in parameters]).astype(np.float32)

@@ -1,0 +1,217 @@
+"""A task: what the federation learns, written by a person in TOML, signed, and obeyed by every device."""
+
+import tomllib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from shared import wire
+from shared.errors import InputError, WireError
+from shared.features import Feature, width
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """The label is the second class where a numeric column is above a fixed value."""
+
+    kind: Literal["threshold"] = "threshold"
+    column: str
+    above: float
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse anything but two classes."""
+        if len(set(self.classes)) != 2:
+            raise ValueError(f"classes must name two outcomes, got {list(self.classes)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classes:
+    """The label is the word in a column; a row with another word breaks the contract."""
+
+    kind: Literal["classes"] = "classes"
+    column: str
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse fewer than two classes."""
+        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes must be two or more different words, got {list(self.classes)}")
+
+
+Label = Threshold | Classes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """The network: `linear`, or `mlp` with one tanh layer per entry of `hidden`."""
+
+    kind: Literal["linear", "mlp"]
+    hidden: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse layers that the kind does not have."""
+        if (self.kind == "linear") != (not self.hidden):
+            raise ValueError(f"a linear network has no hidden layers and an mlp has some, got {list(self.hidden)}")
+        if any(not 1 <= units <= 4096 for units in self.hidden):
+            raise ValueError(f"each hidden layer has 1 to 4096 units, got {list(self.hidden)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How a campaign trains: all public constants, none derived from any device's data.
+
+    `normalizer` stands where a mini-batch's size would: the noisy sum of clipped gradients is divided by it.
+    """
+
+    rounds: int
+    sample_rate: float
+    steps: int
+    normalizer: float
+    learning_rate: float
+    max_grad_norm: float
+    noise_multiplier: float
+    max_update_norm: float
+    server_learning_rate: float = 1.0
+    server_momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot train."""
+        if self.rounds < 1 or self.steps < 1:
+            raise ValueError(f"rounds and steps must be at least 1, got {self.rounds} and {self.steps}")
+        if not 0 < self.sample_rate <= 1:
+            raise ValueError(f"sample_rate must lie in (0, 1], got {self.sample_rate}")
+        positive = ("normalizer", "learning_rate", "max_grad_norm", "noise_multiplier", "max_update_norm")
+        for name in (*positive, "server_learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.server_momentum < 1:
+            raise ValueError(f"server_momentum must lie in [0, 1), got {self.server_momentum}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivacyCeiling:
+    """The least protection any plan of this task may offer; a device refuses a weaker plan."""
+
+    epsilon: float
+    delta: float
+    min_noise_multiplier: float
+    max_sample_rate: float
+    max_steps: int
+    max_grad_norm: float
+
+    def __post_init__(self) -> None:
+        """Refuse a ceiling that protects nothing."""
+        if not (self.epsilon > 0 and 0 < self.delta < 1 and self.min_noise_multiplier > 0):
+            raise ValueError("epsilon and min_noise_multiplier must be positive and delta between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftSettings:
+    """How a survey counts: noise over sensitivity for the score and for the features, and when to alarm."""
+
+    score_bins: int
+    feature_bins: int
+    score_noise_multiplier: float
+    feature_noise_multiplier: float
+    alarm_psi: float
+
+    def __post_init__(self) -> None:
+        """Refuse bins that cannot show a shift."""
+        if not (2 <= self.score_bins <= 100 and 2 <= self.feature_bins <= 100):
+            raise ValueError("score_bins and feature_bins must lie between 2 and 100")
+        if not (self.score_noise_multiplier > 0 and self.feature_noise_multiplier > 0 and self.alarm_psi > 0):
+            raise ValueError("noise multipliers and alarm_psi must be positive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """What a release must pass before it is signed."""
+
+    max_parity_error: float = 1e-5
+    max_int8_loss: float = 0.05
+    max_bytes: int = 1_000_000
+    max_latency_us: float = 1000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is learned, from which columns, within which limits."""
+
+    name: str
+    revision: int
+    title: str
+    features: tuple[Feature, ...]
+    label: Label
+    architecture: Architecture
+    training: Training
+    privacy: PrivacyCeiling
+    drift: DriftSettings
+    gates: Gates = Gates()
+    timestamp: str | None = None
+    groups: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a task that contradicts itself."""
+        if not self.name.replace("-", "").isalnum() or self.name != self.name.lower():
+            raise ValueError(f"name must be lower-case letters, digits and hyphens, got {self.name!r}")
+        if self.revision < 1 or not self.features:
+            raise ValueError("a task has a revision of at least 1 and one feature or more")
+        names = [(feature.name, feature.kind) for feature in self.features]
+        if len(set(names)) != len(names):
+            raise ValueError(
+                f"features repeat: {sorted({name for name, kind in names if names.count((name, kind)) > 1})}"
+            )
+        texts = {feature.name for feature in self.features if feature.kind == "category"}
+        if mixed := texts & {feature.name for feature in self.features if feature.kind != "category"}:
+            raise ValueError(f"a column is words or numbers, not both: {sorted(mixed)}")
+        if self.label.column in {feature.name for feature in self.features}:
+            raise ValueError(f"the label's column {self.label.column!r} cannot also be a feature")
+
+    @property
+    def inputs(self) -> int:
+        """The width of the network's input."""
+        return width(self.features)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The numeric raw columns, each once, in the order in which a model takes them."""
+        return tuple(dict.fromkeys(f.name for f in self.features if f.kind != "category"))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The text raw columns, each once, in the order in which a model takes them."""
+        return tuple(dict.fromkeys(f.name for f in self.features if f.kind == "category"))
+
+
+def read_task(path: Path) -> Task:
+    """Read a task file; raise `InputError` naming the file and the field."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"task file {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"task file {path} is not TOML: {error}") from None
+    try:
+        return wire.decode(Task, document, what="task")
+    except WireError as error:
+        raise InputError(f"task file {path}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The rows whose timestamp lies in `[start, end)`; ISO 8601 dates. Empty text means unbounded."""
+
+    start: str = ""
+    end: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a date, and an end before the start."""
+        bounds = [datetime.fromisoformat(text) for text in (self.start, self.end) if text]
+        if len(bounds) == 2 and bounds[0] >= bounds[1]:
+            raise ValueError(f"window ends before it starts: {self.start} to {self.end}")
+
+    def __str__(self) -> str:
+        """The window as a person reads it."""
+        return f"{self.start or 'the beginning'} to {self.end or 'now'}" if self.start or self.end else "all rows"

@@ -1,0 +1,149 @@
+"""Parse once, strictly, at the boundary: plain mappings to dataclasses and back.
+
+Every document that Covey reads (task files, plans, reports, releases, invitations, configuration)
+passes here: a missing, unknown or wrongly typed field is refused with its full name.
+"""
+
+import dataclasses
+import json
+import math
+import types
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from shared.errors import WireError
+
+T = TypeVar("T")
+
+
+def encode(value: object) -> dict[str, Any]:
+    """Turn a dataclass into plain nested dictionaries, lists and scalars; `None` fields are left out."""
+    return cast(dict[str, Any], _plain(value))
+
+
+def decode(cls: type[T], data: Mapping[str, Any], *, what: str = "") -> T:
+    """Build a `cls` from `data`, or raise `WireError` that names the field (prefixed by `what`)."""
+    return cast(T, _record(cls, data, what or cls.__name__))
+
+
+def to_json(value: object) -> bytes:
+    """The canonical JSON of a dataclass: sorted keys, no spaces; equal values give equal bytes."""
+    return json.dumps(encode(value), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def from_json(cls: type[T], data: bytes, *, what: str = "") -> T:
+    """Read a `cls` from JSON bytes, or raise `WireError`."""
+    name = what or cls.__name__
+    try:
+        document: Any = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"{name} is not JSON: {error}") from None
+    return cast(T, _record(cls, document, name))
+
+
+def _plain(value: object) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {name: _plain(item) for name, item in fields if item is not None}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in cast(Mapping[str, object], value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in cast(Sequence[object], value)]
+    return value
+
+
+def _record(cls: Any, data: Any, where: str) -> Any:
+    """Build one dataclass; its own checks become `WireError` too."""
+    if not isinstance(data, Mapping):
+        raise WireError(f"{where} must be a table of fields, got {_name_of(data)}")
+    record = cast(Mapping[str, Any], data)
+    hints = _hints(cls)
+    if unknown := sorted(str(key) for key in record if key not in hints):
+        raise WireError(f"{where} has unknown fields {unknown}; it knows {sorted(hints)}")
+    if missing := sorted(name for name in _required(cls) if name not in record):
+        raise WireError(f"{where} lacks the fields {missing}")
+    values = {name: _value(hints[name], record[name], f"{where}.{name}") for name in record}
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise WireError(f"{where}: {error}") from None
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    names = {field.name for field in dataclasses.fields(cls)}
+    return {name: hint for name, hint in get_type_hints(cls).items() if name in names}
+
+
+@cache
+def _required(cls: type) -> frozenset[str]:
+    absent = dataclasses.MISSING
+    return frozenset(f.name for f in dataclasses.fields(cls) if f.default is absent and f.default_factory is absent)
+
+
+def _value(hint: Any, data: Any, where: str) -> Any:
+    """Check one value against its type hint and return it in that type."""
+    origin = get_origin(hint)
+    if origin is tuple:
+        return _items(hint, data, where)
+    if origin is dict:
+        return _table(hint, data, where)
+    if origin is Literal:
+        return _choice(get_args(hint), data, where)
+    if origin in (Union, types.UnionType):
+        return _union(get_args(hint), data, where)
+    if dataclasses.is_dataclass(hint):
+        return _record(hint, data, where)
+    return _scalar(hint, data, where)
+
+
+def _items(hint: Any, data: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(data, (list, tuple)):
+        raise WireError(f"{where} must be a list, got {_name_of(data)}")
+    item_type = get_args(hint)[0]
+    items = cast(Sequence[Any], data)
+    return tuple(_value(item_type, item, f"{where}[{index}]") for index, item in enumerate(items))
+
+
+def _table(hint: Any, data: Any, where: str) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise WireError(f"{where} must be a table, got {_name_of(data)}")
+    item_type = get_args(hint)[1]
+    table = cast(Mapping[str, Any], data)
+    return {str(key): _value(item_type, item, f"{where}.{key}") for key, item in table.items()}
+
+
+def _choice(choices: tuple[Any, ...], data: Any, where: str) -> Any:
+    if not isinstance(data, str) or data not in choices:
+        raise WireError(f"{where} must be one of {list(choices)}, got {data!r}")
+    return data
+
+
+def _union(members: tuple[Any, ...], data: Any, where: str) -> Any:
+    """An optional value, or one of several records told apart by their literal `kind`."""
+    if data is None and type(None) in members:
+        return None
+    present = [member for member in members if member is not type(None)]
+    if len(present) == 1:
+        return _value(present[0], data, where)
+    kinds = {get_args(_hints(member)["kind"])[0]: member for member in present}
+    kind = cast(Mapping[str, Any], data).get("kind") if isinstance(data, Mapping) else None
+    if kind not in kinds:
+        raise WireError(f"{where}.kind must be one of {sorted(kinds)}, got {kind!r}")
+    return _record(kinds[kind], data, where)
+
+
+def _scalar(hint: Any, data: Any, where: str) -> Any:
+    """A `bool`, `int`, `float` (from an int too), `str` or `bytes`; floats must be finite."""
+    if hint is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if not isinstance(data, hint) or (isinstance(data, bool) and hint is not bool):
+        raise WireError(f"{where} must be {hint.__name__}, got {_name_of(data)}")
+    if isinstance(data, float) and not math.isfinite(data):
+        raise WireError(f"{where} must be finite, got {data}")
+    return data
+
+
+def _name_of(data: Any) -> str:
+    return f"{type(data).__name__} {data!r}"[:80]
