@@ -64,9 +64,19 @@ class AgentHome:
         return self.path / "trust" / "ca.crt"
 
     @property
+    def root_file(self) -> Path:
+        """The first TUF root, pinned when joining: what every release is trusted by."""
+        return self.path / "trust" / "root.json"
+
+    @property
     def metadata(self) -> Path:
-        """Trusted TUF metadata; its first root was pinned when joining."""
+        """Trusted TUF metadata, as last refreshed."""
         return self.path / "trust" / "metadata"
+
+    @property
+    def clock_file(self) -> Path:
+        """When the metadata was last refreshed; a clock before that is not to be trusted."""
+        return self.path / "trust" / "clock"
 
     @property
     def task_file(self) -> Path:

@@ -28,6 +28,9 @@ MIGRATIONS = (
         version INTEGER REFERENCES versions(number), momentum_sha256 TEXT REFERENCES blobs(sha256),
         PRIMARY KEY (run_id, number)
     );
+    CREATE TABLE tasks (
+        name TEXT NOT NULL, revision INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (name, revision)
+    );
     CREATE TABLE releases (
         number INTEGER PRIMARY KEY, task TEXT NOT NULL, version INTEGER NOT NULL REFERENCES versions(number),
         body TEXT NOT NULL, gates TEXT NOT NULL

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from shared.tasks import Task
 def shapes(task: Task) -> tuple[tuple[int, ...], ...]:
     """The parameters' shapes in the order in which they travel: per layer, weight `(out, in)`, then bias `(out,)`."""
     widths = (task.inputs, *task.architecture.hidden, len(task.label.classes))
-    layers = zip(widths, widths[1:], strict=False)
+    layers = pairwise(widths)
     return tuple(shape for inputs, outputs in layers for shape in ((outputs, inputs), (outputs,)))
 
 

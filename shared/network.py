@@ -1,6 +1,7 @@
 """The network itself, in PyTorch: the one file of `shared` that needs it."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ def build(task: Task) -> nn.Sequential:
     """The task's network: `(rows, task.inputs)` to logits of shape `(rows, classes)`."""
     widths = (task.inputs, *task.architecture.hidden, len(task.label.classes))
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.Tanh()]
     return nn.Sequential(*layers[:-1])
 

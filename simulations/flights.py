@@ -41,6 +41,7 @@ _WEATHER = {
 }
 
 
+@lru_cache(maxsize=1)
 def flights() -> pl.DataFrame:
     """Every scheduled flight as published, shape `(336_776, 10)`; `arr_delay` is null where none arrived."""
     archive = _data_folder() / "flights.csv.zip"
@@ -95,8 +96,9 @@ def _columns() -> list[pl.Expr]:
 
 
 def stations() -> list[str]:
-    """The names of all 35 stations, such as `EWR-UA`: most flights over the year first."""
-    counted = table().group_by("station").len().sort(["len", "station"], descending=[True, False])
+    """The names of all 35 stations, such as `EWR-UA`: most scheduled flights over the year first."""
+    name = pl.concat_str("origin", "carrier", separator="-").alias("station")
+    counted = flights().group_by(name).len().sort(["len", "station"], descending=[True, False])
     return counted["station"].to_list()
 
 
@@ -116,7 +118,7 @@ def write_station(name: str, months: Iterable[int], path: Path) -> None:
         rows.write_parquet(partial)
         partial.replace(path)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
 

@@ -1,0 +1,77 @@
+"""DP-SGD on the device: Opacus clips each example's gradient, our cipher stream samples and makes the noise.
+
+Abadi et al. (2016), "Deep Learning with Differential Privacy", with a public denominator: the noisy sum is
+divided by the plan's `normalizer`, never by how many rows this device has (privacy rule 2).
+"""
+
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from opacus import GradSampleModule
+from opacus.optimizers import DPOptimizer
+from torch.nn.functional import cross_entropy
+
+from client.dataset import Examples
+from client.noise import CipherStream
+from shared.network import build, flatten, load
+from shared.rounds import RoundPlan
+from shared.tasks import Task
+
+
+class CipherOptimizer(DPOptimizer):
+    """Opacus's optimizer with the noise of a cipher stream, through its own `add_noise` hook."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, *, plan: RoundPlan, stream: CipherStream) -> None:
+        """Wrap `optimizer` so that each step clips and adds noise as `plan` says."""
+        super().__init__(
+            optimizer,
+            noise_multiplier=plan.noise_multiplier,
+            max_grad_norm=plan.max_grad_norm,
+            expected_batch_size=None,
+            loss_reduction="sum",
+        )
+        self._stream = stream
+
+    def add_noise(self) -> None:
+        """Add the whole step's noise to the clipped sum of gradients."""
+        scale = np.float32(self.noise_multiplier * self.max_grad_norm)
+        for parameter in self.params:
+            noise = torch.from_numpy(self._stream.normals(parameter.numel()) * scale)
+            parameter.grad = vars(parameter)["summed_grad"] + noise.view_as(parameter)
+
+
+def train(
+    plan: RoundPlan, task: Task, weights: NDArray[np.float32], examples: Examples, stream: CipherStream
+) -> NDArray[np.float32]:
+    """Run exactly the plan's steps from `weights` and return the clipped update, both of shape `(size,)`.
+
+    A device without rows, or a sample without rows, contributes noise alone.
+    """
+    torch.set_num_threads(1)
+    network = build(task)
+    load(network, weights, task)
+    _descend(plan, network, examples, stream)
+    return clip(flatten(network.parameters()) - weights, plan.max_update_norm)
+
+
+def _descend(plan: RoundPlan, network: torch.nn.Module, examples: Examples, stream: CipherStream) -> None:
+    private = GradSampleModule(network, loss_reduction="sum")
+    descent = torch.optim.SGD(network.parameters(), lr=plan.learning_rate / plan.normalizer)
+    optimizer = CipherOptimizer(descent, plan=plan, stream=stream)
+    inputs, labels = torch.from_numpy(examples.inputs), torch.from_numpy(examples.labels)
+    with warnings.catch_warnings():
+        # Opacus registers hooks on the first layer, whose input needs no gradient; PyTorch remarks on it each step.
+        warnings.filterwarnings("ignore", message="Full backward hook is firing")
+        for _ in range(plan.steps):
+            sample = torch.from_numpy(stream.poisson_sample(len(labels), plan.sample_rate))
+            optimizer.zero_grad(set_to_none=True)
+            cross_entropy(private(inputs[sample]), labels[sample], reduction="sum").backward()
+            optimizer.step()
+
+
+def clip(update: NDArray[np.float32], max_norm: float) -> NDArray[np.float32]:
+    """Scale `update` down to an L2 norm of at most `max_norm`: post-processing that keeps one device in bounds."""
+    norm = float(np.linalg.norm(update))
+    return update if norm <= max_norm else (update * np.float32(max_norm / norm)).astype(np.float32)

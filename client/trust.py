@@ -1,0 +1,151 @@
+"""What the coordinator signed, fetched and verified by The Update Framework from the root pinned when joining."""
+
+# pyright: reportPrivateImportUsage=false
+# TUF documents these names here, though its modules do not mark them as exported.
+
+import ssl
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tuf.api import exceptions as tuf
+from tuf.api.metadata import Metadata, TargetFile, Targets
+from tuf.ngclient import FetcherInterface, Updater
+
+from client.config import AgentHome
+from shared import wire
+from shared.errors import ReleaseError, Unreachable
+from shared.files import sync, write_whole
+from shared.models import Artifact, Release
+from shared.tasks import Task
+
+TIMEOUT_SECONDS = 10.0
+CLOCK_SLACK_SECONDS = 600.0
+
+
+class HttpsFetcher(FetcherInterface):
+    """Fetches over TLS, trusting the federation's own certificate authority and no other."""
+
+    def __init__(self, ca: bytes) -> None:
+        """`ca` is the authority's certificate in PEM."""
+        context = ssl.create_default_context(cadata=ca.decode("ascii"))
+        self._client = httpx.Client(verify=context, timeout=TIMEOUT_SECONDS, trust_env=False)
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        """Stream the body, in chunks that TUF counts against the signed length."""
+        try:
+            with self._client.stream("GET", url) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise tuf.DownloadHTTPError(f"{url} answered {response.status_code}", response.status_code)
+                yield from response.iter_raw()
+        except httpx.HTTPError as error:
+            raise tuf.DownloadError(f"{url}: {error}") from error
+
+
+class Trust:
+    """The signed repository as it is now: refreshed once, then listed, read and downloaded from."""
+
+    def __init__(self, home: AgentHome, *, base_url: str, fetcher: FetcherInterface) -> None:
+        """Refresh root, timestamp, snapshot and targets, or raise `Unreachable` or `ReleaseError`.
+
+        `base_url` is the coordinator's; the trust is rooted in `home.root_file`.
+        """
+        self._home = home
+        _check_clock(home)
+        with _in_plain_words():
+            self._updater = Updater(
+                metadata_dir=str(home.metadata),
+                metadata_base_url=f"{base_url}/tuf/metadata/",
+                target_dir=str(home.staging),
+                target_base_url=f"{base_url}/tuf/targets/",
+                fetcher=fetcher,
+                bootstrap=home.root_file.read_bytes(),
+            )
+            self._updater.refresh()
+        _note_clock(home)
+
+    def task(self, name: str) -> Task:
+        """The signed task called `name`, or `ReleaseError` if the federation has none."""
+        path = f"tasks/{name}.json"
+        with _in_plain_words():
+            target = self._target(path)
+            file = Path(self._updater.download_target(target, str(self._home.staging / "task.json")))
+        task = wire.from_json(Task, file.read_bytes(), what=path)
+        file.unlink()
+        return task
+
+    def releases(self, task: str) -> list[Release]:
+        """The releases signed for `task`, newest first."""
+        prefix = f"releases/{task}/"
+        with _in_plain_words():
+            signed = Metadata[Targets].from_file(str(self._home.metadata / "targets.json")).signed
+            found = {path.split("/")[2]: path for path in signed.targets if path.startswith(prefix)}
+            releases = [wire.decode(Release, _custom(self._target(path)), what=path) for path in found.values()]
+        return sorted(releases, key=lambda release: release.number, reverse=True)
+
+    def download(self, artifact: Artifact, file: Path) -> None:
+        """Fetch a model file to `file`, whole, durable, and with the signed length and hash."""
+        with _in_plain_words():
+            self._updater.download_target(self._target(artifact.path), str(file))
+        sync(file)
+
+    def _target(self, path: str) -> TargetFile:
+        target = self._updater.get_targetinfo(path)
+        if target is None:
+            raise ReleaseError(f"the federation has not signed {path}; ask its operator whether the name is right")
+        return target
+
+
+def fetch_task(
+    home: AgentHome, *, base_url: str, root: bytes, ca: bytes, name: str, fetcher: FetcherInterface | None = None
+) -> Task:
+    """Pin `root` and fetch the signed task called `name` for the first time; it is kept as `home.task_file`.
+
+    `root` is the first root's JSON and `ca` the authority's PEM, both checked against the invitation's hashes.
+    """
+    home.metadata.mkdir(parents=True, exist_ok=True)
+    write_whole(home.root_file, root)
+    task = Trust(home, base_url=base_url, fetcher=fetcher or HttpsFetcher(ca)).task(name)
+    write_whole(home.task_file, wire.to_json(task))
+    return task
+
+
+def _custom(target: TargetFile) -> dict[str, Any]:
+    custom: Any = target.unrecognized_fields.get("custom")
+    return custom if isinstance(custom, dict) else {}
+
+
+def _check_clock(home: AgentHome) -> None:
+    """Expiry means nothing on a clock that runs backwards, so such a clock gets no update."""
+    try:
+        last = float(home.clock_file.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return
+    if (behind := last - time.time()) > CLOCK_SLACK_SECONDS:
+        raise ReleaseError(f"this device's clock went back by {behind / 3600:.1f} h; set it right, then updates go on")
+
+
+def _note_clock(home: AgentHome) -> None:
+    write_whole(home.clock_file, f"{time.time():.0f}".encode("ascii"))
+
+
+@contextmanager
+def _in_plain_words() -> Generator[None]:
+    """Turn TUF's errors into Covey's, each with what it means and what to do."""
+    try:
+        yield
+    except tuf.ExpiredMetadataError as error:
+        raise ReleaseError(f"{error}: the coordinator stopped signing, or this device's clock is wrong") from None
+    except tuf.UnsignedMetadataError as error:
+        raise ReleaseError(f"{error}: signed by nobody whom this device trusts; it changes nothing") from None
+    except tuf.DownloadLengthMismatchError as error:
+        raise ReleaseError(f"a file is longer than what was signed ({error}); it was thrown away") from None
+    except tuf.DownloadError as error:
+        raise Unreachable(f"the coordinator's releases cannot be fetched: {error.__cause__ or error}") from None
+    except (tuf.RepositoryError, tuf.StorageError) as error:
+        raise ReleaseError(f"the signed metadata does not hold together: {error}; nothing was changed") from None
+    except OSError as error:
+        raise ReleaseError(f"the release cannot be stored: {error.strerror} ({error.filename})") from None

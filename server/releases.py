@@ -1,0 +1,139 @@
+"""What the federation signs: tasks, and the releases that devices run. The highest release of a task is in force."""
+
+# pyright: reportPrivateImportUsage=false
+# TUF documents these names here, though its modules do not mark them as exported.
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import PurePosixPath
+
+from tuf.api.metadata import Signed, TargetFile, Targets
+
+from server.config import Federation
+from server.repository import LIFETIME, Repository
+from shared import wire
+from shared.errors import InputError
+from shared.models import Artifact, Release
+from shared.tasks import Task
+
+
+def create_repository(federation: Federation) -> None:
+    """Make the keys and an empty signed repository; raise `InputError` if there is one already."""
+    repository = Repository(federation)
+    with repository.locked():
+        if repository.exists():
+            raise InputError(f"{federation.repository} is a signed repository already; it is left as it is")
+        repository.begin()
+
+
+def publish_task(federation: Federation, task: Task) -> None:
+    """Sign `task`; raise `InputError` if its revision was signed before with other content."""
+    path, body = f"tasks/{task.name}.json", wire.to_json(task)
+    repository = Repository(federation)
+    with repository.locked():
+        targets = repository.targets()
+        if _is_signed(targets, path, body, task):
+            return
+        repository.add(targets, path, body, {"revision": task.revision})
+        repository.commit(targets)
+
+
+def publish_release(federation: Federation, release: Release, files: Mapping[str, bytes]) -> Release:
+    """Sign `files` (by name) as the next release; return it with its number, its artifacts and its time.
+
+    An artifact is called by its file's stem: `fp32`, `int8`, `task`.
+    """
+    repository = Repository(federation)
+    with repository.locked():
+        targets = repository.targets()
+        number = _highest(targets) + 1
+        folder = f"releases/{release.task}/{number}"
+        artifacts = {PurePosixPath(name).stem: _artifact(f"{folder}/{name}", body) for name, body in files.items()}
+        now = int(datetime.now(UTC).timestamp())
+        signed = replace(release, number=number, artifacts=artifacts, published_at=now)
+        for name, body in files.items():
+            repository.add(targets, f"{folder}/{name}", body, wire.encode(signed))
+        repository.commit(targets)
+    return signed
+
+
+def published_releases(federation: Federation, task: str) -> list[Release]:
+    """Every release of `task` that was signed, oldest first, read from the signed metadata itself."""
+    targets = Repository(federation).targets().targets.items()
+    records = [_custom(target) for path, target in targets if path.startswith(f"releases/{task}/")]
+    releases = {record["number"]: wire.decode(Release, record) for record in records}
+    return [releases[number] for number in sorted(releases)]
+
+
+def current_release_number(federation: Federation, task: str | None = None) -> int:
+    """The highest release signed so far, over all tasks or of one; 0 before the first."""
+    return _highest(Repository(federation).targets(), task)
+
+
+def refresh_timestamp(federation: Federation) -> bool:
+    """Sign the online roles anew once half of a lifetime has passed; say whether that was done.
+
+    These are `timestamp` and `snapshot`; each publication signs `targets` anew, and so does `renew`.
+    """
+    repository = Repository(federation)
+    if not (_is_ageing(repository.timestamp()) or _is_ageing(repository.snapshot())):
+        return False
+    with repository.locked():
+        if _is_ageing(repository.snapshot()):
+            repository.renew_snapshot()
+        else:
+            repository.renew_timestamp()
+    return True
+
+
+def renew(federation: Federation) -> None:
+    """Sign every role anew, the root included: a yearly act."""
+    repository = Repository(federation)
+    with repository.locked():
+        repository.renew_root()
+        repository.commit(repository.targets())
+
+
+def expires_at(federation: Federation) -> datetime:
+    """When devices stop trusting the repository, unless a role is signed anew before."""
+    repository = Repository(federation)
+    roles: tuple[Signed, ...] = (
+        repository.root(),
+        repository.targets(),
+        repository.snapshot(),
+        repository.timestamp(),
+    )
+    return min(role.expires for role in roles)
+
+
+def _is_signed(targets: Targets, path: str, body: bytes, task: Task) -> bool:
+    """Whether exactly this task is signed already; raise `InputError` unless its revision is new."""
+    signed = targets.targets.get(path)
+    if signed is None or _custom(signed)["revision"] < task.revision:
+        return False
+    if signed.hashes["sha256"] != sha256(body).hexdigest():
+        known = _custom(signed)["revision"]
+        raise InputError(
+            f"task {task.name!r} is signed at revision {known}; to change it, raise its revision above that"
+        )
+    return True
+
+
+def _artifact(path: str, body: bytes) -> Artifact:
+    return Artifact(path=path, sha256=sha256(body).hexdigest(), bytes=len(body))
+
+
+def _custom(target: TargetFile) -> dict[str, int]:
+    return target.unrecognized_fields["custom"]
+
+
+def _highest(targets: Targets, task: str | None = None) -> int:
+    prefix = f"releases/{task}/" if task else "releases/"
+    numbers = (_custom(target)["number"] for path, target in targets.targets.items() if path.startswith(prefix))
+    return max(numbers, default=0)
+
+
+def _is_ageing(role: Signed) -> bool:
+    return role.expires - datetime.now(UTC) < LIFETIME[role.type] / 2

@@ -1,0 +1,35 @@
+"""The coordinator's store: one SQLite file, and every line of SQL that the server side has.
+
+The service, the child process of a run, the commands and the terminal UI all open the same file; commands
+are rows too (a queued run, an approved device), so they are durable, audited and need no port.
+"""
+
+import time
+
+from server.records import AuditEntry, SurveyResult
+from server.store.devices import DeviceRows
+from server.store.rows import fields
+from server.store.runs import RunRows
+from shared import wire
+
+
+class Store(DeviceRows, RunRows):
+    """Reads and writes the coordinator's records; safe to open from several processes at once."""
+
+    def add_survey(self, result: SurveyResult) -> None:
+        """Keep a merged survey."""
+        self._do("INSERT INTO surveys VALUES (?, ?, ?)", result.run_id, result.task, wire.to_json(result).decode())
+
+    def surveys(self, task: str | None = None) -> list[SurveyResult]:
+        """All surveys, or one task's, oldest first."""
+        rows = self._all("SELECT body FROM surveys WHERE ? IS NULL OR task = ? ORDER BY run_id", task, task)
+        return [wire.from_json(SurveyResult, row["body"]) for row in rows]
+
+    def audit(self, actor: str, act: str, detail: str = "") -> None:
+        """Write down who did what."""
+        self._do("INSERT INTO audit (at, actor, act, detail) VALUES (?, ?, ?, ?)", time.time(), actor, act, detail)
+
+    def audit_log(self, limit: int = 200) -> list[AuditEntry]:
+        """The newest acts, newest first."""
+        rows = self._all("SELECT at, actor, act, detail FROM audit ORDER BY id DESC LIMIT ?", limit)
+        return [AuditEntry(**fields(row)) for row in rows]

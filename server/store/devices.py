@@ -1,0 +1,77 @@
+"""Invitations and devices."""
+
+import sqlite3
+import time
+
+from server.records import Device, DeviceState
+from server.store.rows import Rows, fields
+from shared.database import transaction
+from shared.errors import InputError
+
+
+class DeviceRows(Rows):
+    """Who was invited, who enrolled, and what each device last said."""
+
+    def add_invitation(self, token_sha256: str, expires_at: float) -> None:
+        """Remember a single-use invitation by its token's hash."""
+        self._do("INSERT INTO invitations (token_sha256, expires_at) VALUES (?, ?)", token_sha256, expires_at)
+
+    def enrol(self, token_sha256: str, name: str, public_key: bytes) -> None:
+        """Spend an invitation on a pending device; raise `InputError` if either is not usable."""
+        with transaction(self._db):
+            used = self._do(
+                "UPDATE invitations SET used_by = ? WHERE token_sha256 = ? AND used_by IS NULL AND expires_at > ?",
+                name, token_sha256, time.time(),
+            )  # fmt: skip
+            if not used:
+                raise InputError("this invitation is unknown, used or expired; ask the operator for a new one")
+            if self._one("SELECT 1 FROM devices WHERE name = ? OR public_key = ?", name, public_key):
+                raise InputError(f"a device named {name!r}, or with this key, is enrolled already; choose another name")
+            self._do(
+                "INSERT INTO devices (name, public_key, state, enrolled_at) VALUES (?, ?, 'pending', ?)",
+                name, public_key, time.time(),
+            )  # fmt: skip
+
+    def devices(self) -> list[Device]:
+        """Every device, by name."""
+        return [_device(row) for row in self._all("SELECT * FROM devices ORDER BY name")]
+
+    def device(self, name: str) -> Device:
+        """The device called `name`, or `InputError`."""
+        row = self._one("SELECT * FROM devices WHERE name = ?", name)
+        if row is None:
+            raise InputError(f"no device is called {name!r}; `covey fleet` lists them")
+        return _device(row)
+
+    def device_by_key(self, public_key: bytes) -> Device | None:
+        """The device that holds `public_key`, if it is enrolled."""
+        row = self._one("SELECT * FROM devices WHERE public_key = ?", public_key)
+        return _device(row) if row else None
+
+    def set_device_state(self, name: str, state: DeviceState, *, roster_signature: bytes | None = None) -> None:
+        """Approve or revoke; an approval carries the roster key's signature over the device's key."""
+        self._do(
+            "UPDATE devices SET state = ?, roster_signature = coalesce(?, roster_signature) WHERE name = ?",
+            state, roster_signature, name,
+        )  # fmt: skip
+
+    def set_node(self, name: str, node_id: int) -> None:
+        """Record the node that Flower knows this device by."""
+        self._do("UPDATE devices SET node_id = ? WHERE name = ?", node_id, name)
+
+    def touch_device(self, name: str, *, at: float, bytes_up: int, bytes_down: int) -> None:
+        """Record that a device spoke, and how many bytes went each way since the last call."""
+        self._do(
+            "UPDATE devices SET last_seen = ?, bytes_up = bytes_up + ?, bytes_down = bytes_down + ? WHERE name = ?",
+            at, bytes_up, bytes_down, name,
+        )  # fmt: skip
+
+    def set_installed(self, name: str, release: int, detail: str) -> None:
+        """Record the release that a device says it runs, with its self-test's words."""
+        self._do("UPDATE devices SET release = ?, detail = ? WHERE name = ?", release, detail, name)
+
+
+def _device(row: sqlite3.Row) -> Device:
+    values = fields(row)
+    del values["roster_signature"]
+    return Device(**values)

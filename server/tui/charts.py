@@ -1,0 +1,65 @@
+"""Charts drawn with block characters; all are pure functions from numbers to text."""
+
+from collections.abc import Sequence
+
+from textual.content import Content
+
+from server.tui.words import line, toned
+
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+LEVELS = " ▁▂▃▄▅▆▇█"
+
+
+def filled(share: float, width: int) -> str:
+    """A bar of at most `width` cells, to an eighth of a cell; a share above zero always shows."""
+    cells = min(max(share, 0.0), 1.0) * width
+    eighths = max(round(cells * 8), 1) if cells > 0 else 0
+    return "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
+
+
+def bar(share: float, width: int, tone: str) -> Content:
+    """A bar on a quiet track, exactly `width` cells wide."""
+    body = filled(share, width)
+    return line(toned(body, tone), toned("─" * (width - len(body)), "$text-disabled"))
+
+
+def segments(parts: Sequence[tuple[float, str, str]], width: int, *, limit: float = 1.0) -> Content:
+    """Stacked shares `(share, glyph, tone)` on a track, with `│` where the share reaches `limit`."""
+    cells = [("─", "$text-disabled")] * width
+    start = 0.0
+    for share, glyph, tone in parts:
+        first, last = round(start * width), round(min(1.0, start + share) * width)
+        if share > 0 and first == last:
+            last = min(first + 1, width)
+        cells[first:last] = [(glyph, tone)] * (last - first)
+        start += share
+    if limit < 1:
+        cells[min(width - 1, round(limit * width))] = ("│", "$text-error")
+    return line(*(toned(glyph, tone) for glyph, tone in cells))
+
+
+def spark(values: Sequence[float], width: int, tone: str = "$text-primary") -> Content:
+    """The last `width` values as one line of columns, from zero to the largest."""
+    shown = values[-width:]
+    top = max(shown, default=0.0) or 1.0
+    return toned("".join(LEVELS[_level(value / top, 8)] for value in shown), tone)
+
+
+def columns(
+    values: Sequence[float], *, height: int, top: float, tone: str, cell: int = 1, gap: int = 0
+) -> list[Content]:
+    """Vertical columns from zero to `top`, as `height` lines from the top down."""
+    levels = [_level(value / top if top else 0.0, 8 * height) for value in values]
+    rows = range(height - 1, -1, -1)
+    return [toned("".join(_slice(level, row) * cell + " " * gap for level in levels), tone) for row in rows]
+
+
+def _level(share: float, steps: int) -> int:
+    """A share as a number of eighths; anything above zero is at least one."""
+    if share <= 0:
+        return 0
+    return min(steps, max(1, round(share * steps)))
+
+
+def _slice(level: int, row: int) -> str:
+    return LEVELS[min(8, max(0, level - 8 * row))]

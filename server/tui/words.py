@@ -1,0 +1,122 @@
+"""How figures read on screen, and the glyph, word and colour of each state."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from textual.content import Content
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+ONLINE_SECONDS = 60.0
+"""A device that spoke within this time counts as online; it asks for work every ten seconds or so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A state as it is shown: never a colour without its word."""
+
+    glyph: str
+    word: str
+    tone: str
+
+    def content(self) -> Content:
+        """The glyph and the word, in the state's colour."""
+        return toned(f"{self.glyph} {self.word}", self.tone)
+
+
+DEVICE_MARKS = {
+    "online": Mark("●", "online", "$text-success"),
+    "away": Mark("○", "away", "$text-muted"),
+    "pending": Mark("◌", "pending", "$text-warning"),
+    "revoked": Mark("✕", "revoked", "$text-error"),
+}
+RUN_MARKS = {
+    "queued": Mark("◌", "queued", "$text-warning"),
+    "running": Mark("●", "running", "$text-success"),
+    "stopping": Mark("◐", "stopping", "$text-warning"),
+    "finished": Mark("✓", "finished", "$text-primary"),
+    "stopped": Mark("■", "stopped", "$text-muted"),
+    "failed": Mark("✕", "failed", "$text-error"),
+}
+STAGE_MARKS = {
+    "candidate": Mark("○", "candidate", "$text-muted"),
+    "canary": Mark("◐", "canary", "$text-warning"),
+    "released": Mark("●", "released", "$text-success"),
+    "withdrawn": Mark("✕", "withdrawn", "$text-error"),
+}
+SHIFT_MARKS = {
+    "evident": Mark("▲", "evident", "$text-warning"),
+    "steady": Mark("✓", "steady", "$text-success"),
+    "unknown": Mark("?", "cannot tell", "$text-muted"),
+}
+
+
+def toned(text: str, tone: str) -> Content:
+    """Text in one of the theme's colours."""
+    return Content.styled(text, tone)
+
+
+def muted(text: str) -> Content:
+    """Text that may be overlooked."""
+    return toned(text, "$text-muted")
+
+
+def strong(text: str) -> Content:
+    """Text that leads its line."""
+    return toned(text, "bold")
+
+
+def lines(*parts: Content | str) -> Content:
+    """Parts, one below the other."""
+    return Content("\n").join(parts)
+
+
+def line(*parts: Content | str, gap: str = "") -> Content:
+    """Parts, one after the other."""
+    return Content(gap).join(parts)
+
+
+def age(seconds: float) -> str:
+    """How long ago, in one unit: `4 s`, `12 min`, `3 h`, `5 d`."""
+    for unit, length in (("d", DAY), ("h", HOUR), ("min", MINUTE)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{max(0, int(seconds))} s"
+
+
+def ago(then: float | None, now: float) -> str:
+    """When something last happened."""
+    return "never" if then is None else f"{age(now - then)} ago"
+
+
+def lasting(seconds: float) -> str:
+    """A length of time: `8.2 s`, `2 min 05 s`, `1 h 10 min`."""
+    if seconds < MINUTE:
+        return f"{seconds:.1f} s"
+    if seconds < HOUR:
+        return f"{int(seconds // MINUTE)} min {int(seconds % MINUTE):02d} s"
+    return f"{int(seconds // HOUR)} h {int(seconds % HOUR // MINUTE):02d} min"
+
+
+def stamp(then: float) -> str:
+    """A moment as UTC date and minute."""
+    return datetime.fromtimestamp(then, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def size(count: float) -> str:
+    """A number of bytes, in three digits and a decimal unit."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """A count with its noun: `1 device`, `8 devices`."""
+    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def tally(words: dict[str, int]) -> str:
+    """Counted words, most frequent first: `budget 2, consent 1`; one alone needs no count."""
+    ranked = sorted(words.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(word if count == 1 else f"{word} {count}" for word, count in ranked)

@@ -1,0 +1,38 @@
+"""The two short documents a device posts to Covey's own routes, beside Flower's fleet protocol.
+
+`POST /covey/enrol` and `POST /covey/installed` each carry canonical JSON of one of these, under the
+headers of `shared/signing.py`; an enrolment is signed by the very key that it names. Answers are JSON:
+`{"state": "pending"}` or `{"reason": …, "detail": …}` with status 400, 401, 403, 404 or 413.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolRequest:
+    """A device asks to be let in: its name, its public key in PEM, and its invitation's token."""
+
+    name: str
+    public_key: str
+    token: str
+
+    def __post_init__(self) -> None:
+        """Refuse a name that a terminal, a table or a path could trip over."""
+        plain = self.name.replace("-", "").replace("_", "").replace(".", "")
+        if not (plain.isascii() and plain.isalnum() and self.name[0].isalnum() and len(self.name) <= 64):
+            raise ValueError(f"name must be up to 64 letters, digits, dots, hyphens or underscores, got {self.name!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledReport:
+    """Which release a device runs now (0: none), and what its self-test said; nothing computed from examples."""
+
+    release: int
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be shown in one line."""
+        if self.release < 0:
+            raise ValueError(f"release must not be negative, got {self.release}")
+        if len(self.detail) > 200 or not self.detail.isprintable():
+            raise ValueError("detail must be at most 200 printable characters")

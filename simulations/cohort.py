@@ -1,0 +1,60 @@
+"""Agents on disk for a rehearsal: directories as `covey-agent join` leaves them, without a coordinator to join."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from client.config import AgentHome, AgentSettings
+from client.store import AgentStore
+from server.store import Store
+from shared import wire
+from shared.architecture import initial_weights
+from shared.privacy import PrivacyBudget
+from shared.tasks import Task
+
+FIRST_NODE = 1000
+
+
+def rehearse(
+    store: Store, task: Task, data: Mapping[str, Path], folder: Path, *, budget: PrivacyBudget
+) -> dict[int, Path]:
+    """Publish `task` in `store` and enrol one agent a data file; returns each node's agent directory."""
+    store.add_task(task)
+    store.add_initial_version(task.name, task.revision, initial_weights(task).tobytes())
+    nodes: dict[int, Path] = {}
+    for node, (name, path) in enumerate(sorted(data.items()), start=FIRST_NODE):
+        home = AgentHome(folder / name)
+        found_agent(home, task, name=name, data=path, budget=budget)
+        _enrol(store, name, node)
+        nodes[node] = home.path
+    return nodes
+
+
+def found_agent(home: AgentHome, task: Task, *, name: str, data: Path, budget: PrivacyBudget) -> None:
+    """Make an agent directory whose owner has agreed to `task`, with metadata that is fresh for a day."""
+    home.metadata.mkdir(parents=True)
+    home.task_file.write_bytes(wire.to_json(task))
+    settings = AgentSettings(
+        name=name, coordinator="127.0.0.1:0", federation="rehearsal", task=task.name, data=str(data), budget=budget
+    )
+    home.settings_file.write_text(_toml(settings), encoding="utf-8")
+    expires = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    (home.metadata / "timestamp.json").write_text(f'{{"signed": {{"expires": "{expires}"}}}}', encoding="utf-8")
+    store = AgentStore(home.database)
+    store.agree(task.name, task.revision)
+    store.close()
+
+
+def _toml(settings: AgentSettings) -> str:
+    budget = f"budget = {{ epsilon = {settings.budget.epsilon}, delta = {settings.budget.delta} }}"
+    words = ("name", "coordinator", "federation", "task", "data")
+    lines = [f'{word} = "{getattr(settings, word)}"' for word in words]
+    return "\n".join([*lines, budget]) + "\n"
+
+
+def _enrol(store: Store, name: str, node: int) -> None:
+    token = f"rehearsal-{name}"
+    store.add_invitation(token, datetime.now(UTC).timestamp() + 60)
+    store.enrol(token, name, name.encode())
+    store.set_device_state(name, "approved")
+    store.set_node(name, node)
