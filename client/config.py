@@ -99,6 +99,11 @@ class AgentHome:
         return self.path / "agent.lock"
 
     @property
+    def link_file(self) -> Path:
+        """How the running agent stands with the coordinator, in one word."""
+        return self.path / "agent.link"
+
+    @property
     def log(self) -> Path:
         """Structured log lines."""
         return self.path / "agent.log"

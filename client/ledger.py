@@ -1,8 +1,8 @@
 """The privacy ledger: charge, then release. A crash may waste budget, never spend it twice.
 
 A request is `charged` before the first gradient or count, `sealed` once its reply's bytes are on disk, `sent`
-once the coordinator has them. A request found at `charged` after a restart is burnt; one found at `sealed`
-gets the identical bytes again (privacy rule 6).
+once the coordinator has them, `void` once it no longer wants them. A request found at `charged` after a restart
+is burnt; one found at `sealed` gets the identical bytes again (privacy rule 6).
 """
 
 from client.store import AgentStore
@@ -49,7 +49,11 @@ class Ledger:
 
     def mark_sent(self, request: str) -> None:
         """The coordinator confirmed the reply."""
-        self._store.mark_sent(request)
+        self._store.close_charge(request, "sent")
+
+    def mark_void(self, request: str) -> None:
+        """The coordinator no longer wants the reply, because its run is over; the charge stays."""
+        self._store.close_charge(request, "void")
 
     def unsent(self) -> list[tuple[str, bytes]]:
         """Sealed replies that never got through: request and bytes, oldest first."""

@@ -1,12 +1,11 @@
 """When to try again, and when "no" is the answer: the device's side of a coordinator that comes and goes.
 
-Pure decisions; `client/node.py` acts on them.
+Pure decisions; `client/fleet.py` acts on them.
 """
 
 import json
-import random
-from collections.abc import Generator
 from http import HTTPStatus
+from random import Random
 from typing import Any, Literal, cast
 
 from shared.errors import CoveyError
@@ -24,11 +23,13 @@ MEANING: dict[Link, str] = {
     "unreachable": "cannot reach the coordinator and keeps trying",
 }
 
-LONGEST_PAUSE: dict[Link, float] = {"pending": 3.0, "rejoining": 2.0, "revoked": 60.0, "unknown": 15.0}
-"""Seconds between two attempts at most; 10 where nothing else is said."""
-
+_LONGEST: dict[Link, float] = {"pending": 3.0, "rejoining": 2.0, "revoked": 60.0, "unknown": 15.0}
 _NODE_ACTIVATION_FAILED = 2004
 _BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+
+
+class Stopped(CoveyError):
+    """The agent is stopping; whatever was going on is taken up at the next start."""
 
 
 class Declined(CoveyError):
@@ -40,7 +41,7 @@ class Unrecognised(CoveyError):
 
 
 def verdict(status: int, body: bytes) -> Link:
-    """Say why an answer above 399 may change by itself; raise `Declined` when it will not."""
+    """Say why an answer of 300 or above may change by itself; raise `Declined` when it will not."""
     document = _document(body)
     reason = document.get("reason")
     if status == HTTPStatus.FORBIDDEN and reason in ("pending", "revoked"):
@@ -54,20 +55,18 @@ def verdict(status: int, body: bytes) -> Link:
     raise Declined(f"the coordinator declined with status {status}")
 
 
+def pause(attempt: int, link: Link, *, random: Random) -> float:
+    """Seconds to wait after a number of failed attempts: doubling, capped, and half of it at random.
+
+    The random half keeps a fleet from coming back all at once after the coordinator's restart.
+    """
+    longest = min(_LONGEST.get(link, 10.0), 0.2 * 2.0 ** min(attempt, 10))
+    return longest * (0.5 + random.random() / 2)
+
+
 def _document(body: bytes) -> dict[str, Any]:
     try:
         document: Any = json.loads(body)
     except (ValueError, RecursionError):
         return {}
     return cast(dict[str, Any], document) if isinstance(document, dict) else {}
-
-
-def pause(attempt: int, link: Link, *, random: random.Random) -> float:
-    """Seconds to wait after a number of failed attempts: doubling, capped, and half of it at random.
-
-    The random half keeps a fleet from coming back all at once after the coordinator's restart.
-    """
-    longest = min(LONGEST_PAUSE.get(link, 10.0), 0.2 * 2.0 ** min(attempt, 10))
-    return longest * (0.5 + random.random() / 2)
-
-

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 from shared.database import connect, transaction
 from shared.privacy import SampledGaussian
 
-ChargeState = Literal["charged", "sealed", "sent"]
+ChargeState = Literal["charged", "sealed", "sent", "void"]
 
 MIGRATIONS = (
     """
@@ -99,11 +99,11 @@ class AgentStore:
             (reply, time.time(), request),
         ).rowcount
 
-    def mark_sent(self, request: str) -> None:
-        """The coordinator has the reply; its bytes are no longer needed."""
+    def close_charge(self, request: str, state: Literal["sent", "void"]) -> None:
+        """The coordinator has the reply, or no longer wants it; its bytes are not needed any more."""
         self._db.execute(
-            "UPDATE charges SET state = 'sent', sent_at = ?, reply = NULL WHERE request = ? AND state = 'sealed'",
-            (time.time(), request),
+            "UPDATE charges SET state = ?, sent_at = ?, reply = NULL WHERE request = ? AND state = 'sealed'",
+            (state, time.time(), request),
         )
 
     def agree(self, task: str, revision: int) -> None:

@@ -17,7 +17,7 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from client.config import AgentHome
 from shared import wire
-from shared.errors import ReleaseError, Unreachable
+from shared.errors import InputError, ReleaseError, Unreachable
 from shared.files import sync, write_whole
 from shared.models import Artifact, Release
 from shared.tasks import Task
@@ -38,7 +38,7 @@ class HttpsFetcher(FetcherInterface):
         """Stream the body, in chunks that TUF counts against the signed length."""
         try:
             with self._client.stream("GET", url) as response:
-                if response.status_code != httpx.codes.OK:
+                if not response.is_success:
                     raise tuf.DownloadHTTPError(f"{url} answered {response.status_code}", response.status_code)
                 yield from response.iter_raw()
         except httpx.HTTPError as error:
@@ -77,6 +77,18 @@ class Trust:
         file.unlink()
         return task
 
+    def only_task(self) -> str:
+        """The name of the one task that the federation signed; raise `InputError` if there are none or several."""
+        with _in_plain_words():
+            signed = Metadata[Targets].from_file(str(self._home.metadata / "targets.json")).signed
+        found = [path.removeprefix("tasks/").removesuffix(".json") for path in signed.targets]
+        names = sorted(name for name in found if "/" not in name)
+        if not names:
+            raise InputError("the federation has not signed a task yet; ask its operator, then join again")
+        if len(names) > 1:
+            raise InputError(f"the federation has several tasks; choose one with --task: {', '.join(names)}")
+        return names[0]
+
     def releases(self, task: str) -> list[Release]:
         """The releases signed for `task`, newest first."""
         prefix = f"releases/{task}/"
@@ -97,20 +109,6 @@ class Trust:
         if target is None:
             raise ReleaseError(f"the federation has not signed {path}; ask its operator whether the name is right")
         return target
-
-
-def fetch_task(
-    home: AgentHome, *, base_url: str, root: bytes, ca: bytes, name: str, fetcher: FetcherInterface | None = None
-) -> Task:
-    """Pin `root` and fetch the signed task called `name` for the first time; it is kept as `home.task_file`.
-
-    `root` is the first root's JSON and `ca` the authority's PEM, both checked against the invitation's hashes.
-    """
-    home.metadata.mkdir(parents=True, exist_ok=True)
-    write_whole(home.root_file, root)
-    task = Trust(home, base_url=base_url, fetcher=fetcher or HttpsFetcher(ca)).task(name)
-    write_whole(home.task_file, wire.to_json(task))
-    return task
 
 
 def _custom(target: TargetFile) -> dict[str, Any]:

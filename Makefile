@@ -1,0 +1,49 @@
+# One command each; every one makes .venv first if it is not there. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export FLWR_TELEMETRY_ENABLED := 0
+export FLWR_DISABLE_UPDATE_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test proofs tui check bench screenshots clean
+
+help: ## List the commands.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "covey: Python 3.11 or newer is needed; name one with \`make PYTHON=/path/to/python3\`"; exit 1; }
+	@$(PYTHON) -c 'import platform, sys; sys.exit(platform.libc_ver()[0] != "glibc")' || \
+		{ echo "covey: a Linux with glibc is needed; PyTorch and ONNX Runtime ship no wheels for others"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "covey: Python's venv module is missing; on Debian install python3-venv"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing the pinned set into .venv (once; a torch that is there is kept) ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[demo,dev]' || \
+		{ echo "covey: the install failed; the lines above say why. Once mended, run make again."; exit 1; }
+	@touch $@
+
+demo: $(READY) ## Run the whole story on flights data (about 3 minutes) and print the report.
+	@$(BIN)/python -m simulations.demo
+
+test: $(READY) ## Run the tests.
+	@$(BIN)/python -m pytest -q -m "not proof"
+
+proofs: $(READY) ## Run the slow proofs: stock SuperNode, coordinator kills.
+	@$(BIN)/python -m pytest -q -m proof
+
+tui: $(READY) ## Open the terminal UI on what the demo left behind.
+	@$(BIN)/covey --home demo/federation
+
+check: $(READY) ## Lint, format, types, import contracts.
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q . && $(BIN)/pyright && $(BIN)/lint-imports --no-cache
+
+bench: $(READY) ## Print all benchmark tables.
+	@$(BIN)/python -m simulations.benchmarks.latency
+
+screenshots: $(READY) ## Draw the terminal UI's screenshots from what the demo left behind.
+	@$(BIN)/python -m simulations.screenshots --home demo/federation --out docs/images
+
+clean: ## Remove what the demo and the tests left behind; .venv stays.
+	@rm -rf demo reports .pytest_cache .ruff_cache .hypothesis

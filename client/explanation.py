@@ -1,0 +1,74 @@
+"""What a task means for the person who is asked to join it, in plain words."""
+
+import textwrap
+
+from shared import accounting
+from shared.architecture import size
+from shared.privacy import PrivacyBudget, SampledGaussian
+from shared.tasks import Task, Threshold
+
+
+def explain(task: Task, *, budget: PrivacyBudget, data: str) -> str:
+    """What the task learns, what leaves the device, and what it costs."""
+    paragraphs = (
+        f"Task: {task.title} ({task.name!r}, revision {task.revision})",
+        f"It learns {_goal(task)} from {_columns(task)}.",
+        f"Your data stays: no row of {data} ever leaves this machine.",
+        _sends(task),
+        _costs(task, budget),
+        "Epsilon bounds how much anyone, the coordinator included, can learn about any single row; smaller is safer.",
+    )
+    return "\n\n".join(textwrap.fill(paragraph, width=88) for paragraph in paragraphs)
+
+
+def campaign(task: Task, *, rounds: int | None = None) -> SampledGaussian:
+    """What a number of rounds of the task costs, all of a campaign's unless said."""
+    training = task.training
+    steps = training.steps * (rounds or training.rounds)
+    return SampledGaussian(noise_multiplier=training.noise_multiplier, sample_rate=training.sample_rate, steps=steps)
+
+
+def affordable_rounds(task: Task, budget: PrivacyBudget) -> int:
+    """How many rounds of a campaign the budget covers, counted from nothing spent."""
+    covered = 0
+    while covered < task.training.rounds:
+        event = campaign(task, rounds=covered + 1)
+        if accounting.epsilon([event], delta=budget.delta) > budget.epsilon:
+            break
+        covered += 1
+    return covered
+
+
+def _goal(task: Task) -> str:
+    likely = " or ".join(repr(name) for name in task.label.classes)
+    if isinstance(task.label, Threshold):
+        return f"to tell {likely} (whether {task.label.column!r} is above {task.label.above:g})"
+    return f"to tell {likely} (the column {task.label.column!r})"
+
+
+def _columns(task: Task) -> str:
+    names = (*task.numbers, *task.texts)
+    return f"{len(names)} columns: {', '.join(names)}"
+
+
+def _sends(task: Task) -> str:
+    numbers = size(task)
+    return (
+        f"It sends, each round, {numbers:,} numbers ({numbers * 4 / 1000:,.1f} kB) that were learned on all rows "
+        "together, limited in size and blurred with random noise on this machine; and, when the operator asks about "
+        "drift, blurred counts of how the model's scores and the columns are distributed."
+    )
+
+
+def _costs(task: Task, budget: PrivacyBudget) -> str:
+    whole = accounting.epsilon([campaign(task)], delta=budget.delta)
+    covered = affordable_rounds(task, budget)
+    enough = (
+        "Your budget covers it."
+        if covered == task.training.rounds
+        else f"Your budget covers {covered} of them, then this device declines."
+    )
+    return (
+        f"It costs at most epsilon {whole:.2f} for a campaign of {task.training.rounds} rounds (delta {budget.delta:g}). "
+        f"You grant epsilon {budget.epsilon:g} in all; the signed task forbids more than {task.privacy.epsilon:g}. {enough}"
+    )

@@ -1,0 +1,134 @@
+"""`covey-sim`: rehearse a federation on one machine before a real device spends budget."""
+
+import os
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shared import wire
+from shared.errors import CoveyError, InputError
+from shared.privacy import PrivacyBudget
+from shared.tasks import Task, Window, read_task
+
+if TYPE_CHECKING:
+    from flwr.app import Message
+
+    from server.records import Run
+    from server.store import Store
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@cli.callback()
+def covey_sim() -> None:
+    """Rehearse a federation on one machine: the code that ships, in one process."""
+    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+
+
+@cli.command()
+def run(
+    task_file: Annotated[Path, typer.Argument(help="A task file, such as tasks/flights.toml.")],
+    data: Annotated[list[Path] | None, typer.Option(help="One Parquet or CSV file a device; repeat it.")] = None,
+    devices: Annotated[int, typer.Option(help="Without --data: how many of the largest flight stations.")] = 8,
+    rounds: Annotated[int | None, typer.Option(help="Rounds to commit; the task says how many by default.")] = None,
+    window: Annotated[str, typer.Option(help="START..END, ISO dates; all rows by default.")] = "..",
+    json: Annotated[bool, typer.Option("--json", help="Print the rounds as JSON.")] = False,
+) -> None:
+    """Run one campaign over devices in this process and print its rounds."""
+    from server.store import Store
+
+    task = read_task(task_file)
+    start, _, end = window.partition("..")
+    with tempfile.TemporaryDirectory(prefix="covey-sim-") as folder:
+        files = _name(data) if data else _stations(Path(folder), devices)
+        store = Store(Path(folder) / "covey.db")
+        finished = _rehearse(
+            store, task, files, Path(folder), rounds or task.training.rounds, Window(start=start, end=end)
+        )
+        _print(store, finished, task, as_json=json)
+
+
+def _rehearse(store: "Store", task: Task, files: dict[str, Path], folder: Path, rounds: int, window: Window) -> "Run":
+    import logging
+
+    from client.app import app
+    from server.app import conduct
+    from server.records import CampaignRequest
+    from simulations.cohort import rehearse
+    from simulations.loopback import LoopbackGrid
+
+    logging.getLogger("flwr").setLevel(logging.ERROR)
+    budget = PrivacyBudget(epsilon=task.privacy.epsilon, delta=task.privacy.delta)
+    agents = rehearse(store, task, files, folder / "agents", budget=budget)
+    request = CampaignRequest(
+        task=task.name,
+        window=window,
+        training=replace(task.training, rounds=rounds),
+        base_version=1,
+        quorum=1,
+        cohort=len(agents),
+        deadline_seconds=600.0,
+    )
+    queued = store.run(store.queue_run(task.name, "train", request))
+    last = [time.monotonic()]
+
+    def tell(_: int, reply: "Message") -> "Message":
+        if sys.stderr.isatty() and time.monotonic() - last[0] > 0.2:
+            last[0] = time.monotonic()
+            sys.stderr.write(f"\rround {len(store.rounds(queued.id)) + 1} of {rounds} ")
+        return reply
+
+    conduct(LoopbackGrid(app, agents, tamper=tell), store, queued)
+    return store.run(queued.id)
+
+
+def _print(store: "Store", finished: "Run", task: Task, *, as_json: bool) -> None:
+    from shared.accounting import epsilon
+
+    results = store.rounds(finished.id)
+    if as_json:
+        typer.echo("[" + ",\n ".join(wire.to_json(result).decode() for result in results) + "]")
+        return
+    for result in results:
+        refused = "".join(f", {name} refused ({reason})" for name, reason in result.refusals.items())
+        seconds = result.finished_at - result.started_at
+        typer.echo(
+            f"round {result.plan.number:3d}  {result.outcome}  {len(result.returned)} of {len(result.cohort)}  {seconds:.2f} s{refused}"
+        )
+    spent = epsilon([result.plan.event for result in results], delta=task.privacy.delta)
+    typer.echo(
+        f"run {finished.state}; a device in every round spent epsilon {spent:.2f} at delta {task.privacy.delta:g}"
+    )
+
+
+def _name(data: list[Path]) -> dict[str, Path]:
+    if len({path.stem for path in data}) != len(data):
+        raise InputError("two data files have the same name; each names its device, so rename one")
+    return {path.stem: path.resolve() for path in data}
+
+
+def _stations(folder: Path, devices: int) -> dict[str, Path]:
+    from simulations import flights
+
+    files = {name: folder / f"{name}.parquet" for name in flights.stations()[:devices]}
+    for name, path in files.items():
+        flights.write_station(name, range(1, 13), path)
+    return files
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is said in one line."""
+    try:
+        cli()
+    except CoveyError as error:
+        sys.stderr.write(f"covey-sim: {error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
