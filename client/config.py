@@ -99,6 +99,11 @@ class AgentHome:
         return self.path / "agent.lock"
 
     @property
+    def update_lock(self) -> Path:
+        """Held while an update is fetched and installed; names its process."""
+        return self.path / "update.lock"
+
+    @property
     def link_file(self) -> Path:
         """How the running agent stands with the coordinator, in one word."""
         return self.path / "agent.link"

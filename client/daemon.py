@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from threading import Event, Thread
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from client import coordinator
@@ -44,6 +45,7 @@ class Agent:
         self._home, self._update_seconds, self._app = home, update_seconds, app
         self._stopping, self._look = Event(), Event()
         self._told: InstalledReport | None = None
+        self._threads: list[Thread] = []
 
     def run(self) -> None:
         """Hold the directory and serve until a signal or `stop`; raise `InputError` if the agent cannot start."""
@@ -55,6 +57,11 @@ class Agent:
             finally:
                 self._shutdown()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a thread is still at work after `run` returned."""
+        return any(thread.is_alive() for thread in self._threads)
+
     def stop(self) -> None:
         """Ask the agent to end; `run` returns within a few seconds."""
         self._stopping.set()
@@ -63,12 +70,16 @@ class Agent:
     @contextmanager
     def _signals(self) -> Generator[None]:
         """Take the stop signals while the block runs, and give them back."""
-        before = {number: signal.signal(number, lambda *_: self.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        # From a thread, because the interrupted main thread may hold the very lock that `stop` takes.
+        Thread(target=self.stop, name="stop").start()
 
     def _startup(self) -> None:
         from client.node import Node

@@ -6,21 +6,49 @@ wheels link), a generator that seeds and reseeds itself from the operating syste
 There is no way to set a seed.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from client.config import AgentHome
 from shared.drift import Bins, DriftReport, Histogram, SurveyPlan, columns_of, edges_of
+from shared.errors import CoveyError
 from shared.features import Category
 from shared.tasks import Task
+
+log = logging.getLogger(__name__)
 
 Columns = Mapping[str, NDArray[Any]]
 
 
+def answer(plan: SurveyPlan, task: Task, home: AgentHome, data: Path) -> DriftReport:
+    """Count the plan's window of `data` under the served model; charge `plan.events` to the ledger first.
+
+    What cannot be read is counted as no rows, so that an answer of noise alone never tells why.
+    """
+    try:
+        columns, scores = _scored(plan, task, home, data)
+    except CoveyError as error:
+        log.warning("answering the survey with noise alone: %s", error)
+        columns = dict.fromkeys((*task.numbers, *task.texts), np.zeros(0))
+        scores = np.zeros((0, len(task.label.classes)))
+    return report(plan, task, columns=columns, scores=scores)
+
+
+def _scored(plan: SurveyPlan, task: Task, home: AgentHome, data: Path) -> tuple[Columns, NDArray[np.floating[Any]]]:
+    from client.dataset import read_columns
+    from client.inference import Predictor
+
+    columns, _ = read_columns(data, task, plan.window)
+    return columns, Predictor(home).predict_many(columns)
+
+
 def report(plan: SurveyPlan, task: Task, *, columns: Columns, scores: NDArray[np.floating[Any]]) -> DriftReport:
-    """Count and add noise; charge `plan.events` to the ledger first.
+    """Count and add noise.
 
     `columns` are raw columns by name, each of shape `(rows,)`, as `shared.features.encode_columns` takes them;
     `scores` are the served model's probabilities, shape `(rows, classes)`.

@@ -92,6 +92,11 @@ class AgentStore:
         )
         return [SampledGaussian(**dict(row)) for row in rows]
 
+    def events_of(self, charge: int) -> list[SampledGaussian]:
+        """What one charge paid for."""
+        query = "SELECT noise_multiplier, sample_rate, steps FROM events WHERE charge = ?"
+        return [SampledGaussian(**dict(row)) for row in self._db.execute(query, (charge,))]
+
     def seal(self, request: str, reply: bytes) -> int:
         """Keep the reply's bytes; returns how many charges moved from `charged` to `sealed`."""
         return self._db.execute(

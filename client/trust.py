@@ -67,34 +67,19 @@ class Trust:
             self._updater.refresh()
         _note_clock(home)
 
-    def task(self, name: str) -> Task:
-        """The signed task called `name`, or `ReleaseError` if the federation has none."""
-        path = f"tasks/{name}.json"
+    def task(self, name: str | None = None) -> Task:
+        """The signed task called `name`, or the only one there is; kept as `home.task_file`."""
         with _in_plain_words():
-            target = self._target(path)
-            file = Path(self._updater.download_target(target, str(self._home.staging / "task.json")))
-        task = wire.from_json(Task, file.read_bytes(), what=path)
-        file.unlink()
-        return task
-
-    def only_task(self) -> str:
-        """The name of the one task that the federation signed; raise `InputError` if there are none or several."""
-        with _in_plain_words():
-            signed = Metadata[Targets].from_file(str(self._home.metadata / "targets.json")).signed
-        found = [path.removeprefix("tasks/").removesuffix(".json") for path in signed.targets]
-        names = sorted(name for name in found if "/" not in name)
-        if not names:
-            raise InputError("the federation has not signed a task yet; ask its operator, then join again")
-        if len(names) > 1:
-            raise InputError(f"the federation has several tasks; choose one with --task: {', '.join(names)}")
-        return names[0]
+            target = self._target(f"tasks/{name}.json" if name else self._only_task())
+            if not self._updater.find_cached_target(target, str(self._home.task_file)):
+                draft = Path(self._updater.download_target(target, str(self._home.staging / "task.json")))
+                write_whole(self._home.task_file, draft.read_bytes())
+        return wire.from_json(Task, self._home.task_file.read_bytes(), what=target.path)
 
     def releases(self, task: str) -> list[Release]:
         """The releases signed for `task`, newest first."""
-        prefix = f"releases/{task}/"
         with _in_plain_words():
-            signed = Metadata[Targets].from_file(str(self._home.metadata / "targets.json")).signed
-            found = {path.split("/")[2]: path for path in signed.targets if path.startswith(prefix)}
+            found = {path.split("/")[2]: path for path in self._paths() if path.startswith(f"releases/{task}/")}
             releases = [wire.decode(Release, _custom(self._target(path)), what=path) for path in found.values()]
         return sorted(releases, key=lambda release: release.number, reverse=True)
 
@@ -103,6 +88,17 @@ class Trust:
         with _in_plain_words():
             self._updater.download_target(self._target(artifact.path), str(file))
         sync(file)
+
+    def _paths(self) -> list[str]:
+        """Every path that is signed: the updater lists none, but keeps what it has just verified."""
+        return list(Metadata[Targets].from_file(str(self._home.metadata / "targets.json")).signed.targets)
+
+    def _only_task(self) -> str:
+        tasks = [path for path in self._paths() if path.startswith("tasks/")]
+        if len(tasks) != 1:
+            names = sorted(Path(path).stem for path in tasks)
+            raise InputError(f"the federation has {len(tasks)} tasks {names}; name one with --task")
+        return tasks[0]
 
     def _target(self, path: str) -> TargetFile:
         target = self._updater.get_targetinfo(path)

@@ -33,7 +33,7 @@ SEED = 2013
 """Fixed, so that the same survey shows the same band each time; no privacy depends on it."""
 
 
-def check(report: DriftReport, *, task: Task, plan: SurveyPlan) -> None:
+def check(report: DriftReport, task: Task, plan: SurveyPlan) -> None:
     """Raise `WireError` unless the report answers the plan; a bad report costs its sender only."""
     if (report.run_id, report.release) != (plan.run_id, plan.release):
         raise WireError(f"drift report answers run {report.run_id} on release {report.release}, not this survey")
@@ -54,8 +54,13 @@ def _check_histogram(histogram: Histogram, bins: Bins) -> None:
         raise WireError(f"histogram {bins.name!r} holds a count that no device can have")
 
 
-def merge(reports: Iterable[DriftReport]) -> tuple[Histogram, ...]:
-    """Sum checked reports of one survey: counts add, and so do the noise's variances."""
+def merge(reports: Sequence[DriftReport], task: Task, plan: SurveyPlan) -> tuple[Histogram, ...]:
+    """Sum the reports of one survey: counts add, and so do the noise's variances.
+
+    Raises `WireError` if a report does not answer the plan; `check` each on arrival to drop its sender alone.
+    """
+    for report in reports:
+        check(report, task, plan)
     return tuple(_merge(histograms) for histograms in zip(*(report.histograms for report in reports), strict=True))
 
 
@@ -87,7 +92,14 @@ def _shift(reference: Histogram, current: Histogram, *, devices: int) -> Shift:
     unmoved = measure(*_unmoved_pairs(reference, current))
     bias = float(unmoved.mean())
     psi = float(measure(np.array(reference.counts), np.array(current.counts))) - bias
+    if not (_readable(reference) and _readable(current)):
+        psi = 0.0
     return Shift(name=current.name, psi=psi, noise=float(np.quantile(unmoved, 0.99)) - bias, devices=devices)
+
+
+def _readable(histogram: Histogram) -> bool:
+    """Whether the window is large beside the noise of all its bins; proportions of a smaller one mean nothing."""
+    return _total(histogram) > 4 * histogram.noise * math.sqrt(len(histogram.counts))
 
 
 def _blur(histogram: Histogram) -> float:

@@ -14,7 +14,7 @@ from tuf.api.metadata import Signed, TargetFile, Targets
 from server.config import Federation
 from server.repository import LIFETIME, Repository
 from shared import wire
-from shared.errors import InputError
+from shared.errors import InputError, ReleaseError
 from shared.models import Artifact, Release
 from shared.tasks import Task
 
@@ -65,6 +65,11 @@ def published_releases(federation: Federation, task: str) -> list[Release]:
     records = [_custom(target) for path, target in targets if path.startswith(f"releases/{task}/")]
     releases = {record["number"]: wire.decode(Release, record) for record in records}
     return [releases[number] for number in sorted(releases)]
+
+
+def signed_files(federation: Federation, release: Release) -> dict[str, bytes]:
+    """The files of a release by name, as they were signed; raise `ReleaseError` naming a lost or damaged one."""
+    return {PurePosixPath(a.path).name: _signed_file(federation, a) for a in release.artifacts.values()}
 
 
 def current_release_number(federation: Federation, task: str | None = None) -> int:
@@ -119,6 +124,15 @@ def _is_signed(targets: Targets, path: str, body: bytes, task: Task) -> bool:
             f"task {task.name!r} is signed at revision {known}; to change it, raise its revision above that"
         )
     return True
+
+
+def _signed_file(federation: Federation, artifact: Artifact) -> bytes:
+    path = PurePosixPath(artifact.path)
+    file = federation.repository / "targets" / path.parent / f"{artifact.sha256}.{path.name}"
+    body = file.read_bytes() if file.exists() else b""
+    if sha256(body).hexdigest() != artifact.sha256:
+        raise ReleaseError(f"{file} is missing or damaged; restore the repository from a backup")
+    return body
 
 
 def _artifact(path: str, body: bytes) -> Artifact:

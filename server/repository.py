@@ -154,7 +154,7 @@ class Repository:
     def _write(self, signed: Signed, name: str, *, signers: tuple[str, ...] = ()) -> bytes:
         """Sign a role with a full lifetime ahead, and put its file in place; returns the file's bytes."""
         signed.expires = datetime.now(UTC).replace(microsecond=0) + LIFETIME[signed.type]
-        metadata: Metadata[Any] = Metadata(signed)
+        metadata = Metadata[Any](signed)
         for signer in signers or (signed.type,):
             metadata.sign(self._signer(signer), append=True)
         data = metadata.to_bytes()

@@ -4,7 +4,7 @@ import time
 
 from flwr.serverapp import Grid
 
-from server.drift import alarm, merge, shifts
+from server.drift import alarm, check, merge, shifts
 from server.exchange import Replies, exchange
 from server.records import Progress, Run, SurveyRequest, SurveyResult
 from server.rounds import gather, invite, stopped
@@ -27,7 +27,7 @@ def run_survey(grid: Grid, store: Store, run: Run, request: SurveyRequest) -> Su
         deadline_seconds=request.deadline_seconds,
         watch=lambda replies: _show(store, run.id, len(cohort), replies) and not stopped(store, run.id),
     )
-    reports = _read(replies, plan)
+    reports = _read(replies, task, plan)
     if len(reports) < max(1, request.quorum):
         refused = ", ".join(sorted({*replies.refusals.values(), *replies.failures.values()})) or "no answer"
         raise InputError(f"{len(reports)} devices answered the survey, {request.quorum} are needed ({refused})")
@@ -51,14 +51,13 @@ def plan_survey(run_id: int, task: Task, request: SurveyRequest) -> SurveyPlan:
     )
 
 
-def _read(replies: Replies, plan: SurveyPlan) -> list[DriftReport]:
+def _read(replies: Replies, task: Task, plan: SurveyPlan) -> list[DriftReport]:
     """Keep the reports that answer this survey; a bad one costs its sender only."""
     reports: list[DriftReport] = []
     for name, content in replies.contents.items():
         try:
             report = messages.unpack(content, "drift", DriftReport)
-            if (report.run_id, report.release) != (plan.run_id, plan.release):
-                raise WireError("report answers another survey")
+            check(report, task, plan)
             reports.append(report)
         except WireError as error:
             replies.failures[name] = str(error)[:200]

@@ -15,23 +15,29 @@ def connect(path: Path | str, migrations: Sequence[str], *, synchronous: str = "
 
     `synchronous="FULL"` makes each commit durable against power loss, not only against a crash.
     """
+    connection = _open(path)
     try:
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
-        _migrate(connection, migrations, path)
-    except sqlite3.Error as error:
+        _migrate(connection, migrations)
+    except (sqlite3.Error, InputError) as error:
+        connection.close()
         raise InputError(f"database {path} cannot be opened: {error}") from None
     return connection
 
 
-def _migrate(connection: sqlite3.Connection, migrations: Sequence[str], path: Path | str) -> None:
+def _open(path: Path | str) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise InputError(f"database {path} cannot be opened: {error}") from None
+
+
+def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
     if version_of(connection) > len(migrations):
-        raise InputError(
-            f"database {path} was written by a newer Covey (schema {version_of(connection)}); upgrade Covey"
-        )
+        raise InputError(f"it was written by a newer Covey (schema {version_of(connection)}); upgrade Covey")
     while version_of(connection) < len(migrations):
         with transaction(connection):
             found = version_of(connection)
@@ -57,7 +63,9 @@ def transaction(connection: sqlite3.Connection) -> Generator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # SQLite has rolled back by itself where the disk was full.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")

@@ -60,7 +60,7 @@ class Cycle:
         return 2
 
     def encode(self, column: NDArray[Any]) -> NDArray[np.float32]:
-        """Shape `(rows,)` of float to shape `(rows, 2)`; a missing value is all zeros."""
+        """Shape `(rows,)` of float to shape `(rows, 2)`; a missing or infinite value is all zeros."""
         angle = column.astype(np.float32) * np.float32(2 * np.pi / self.period)
         return np.nan_to_num(np.stack([np.sin(angle), np.cos(angle)], axis=1))
 
@@ -133,5 +133,7 @@ def encode_columns(features: Sequence[Feature], columns: Mapping[str, NDArray[An
     Blocks stand in the order of `features`; numeric columns are floats with NaN where missing,
     text columns are objects with `None` where missing.
     """
-    blocks = [feature.encode(columns[feature.name]) for feature in features]
+    # A wild value ends at a bound or as zeros, as in the graph; NumPy need not warn of it on the way.
+    with np.errstate(over="ignore", invalid="ignore"):
+        blocks = [feature.encode(columns[feature.name]) for feature in features]
     return np.ascontiguousarray(np.concatenate(blocks, axis=1), dtype=np.float32)

@@ -70,6 +70,14 @@ def verify(headers: Mapping[str, str], *, method: str, path: str, body: bytes, n
     return public_key_bytes(key)
 
 
+def claimed_key(headers: Mapping[str, str]) -> bytes | None:
+    """The key that a request claims to be signed by, before anything is verified; None if it names none."""
+    try:
+        return public_key_bytes(load_public_key(_base64(headers, KEY)))
+    except WireError:
+        return None
+
+
 def _statement(method: str, path: str, body: bytes, nonce: str, moment: str) -> bytes:
     """What is signed; no part may hold the line break that keeps them apart."""
     parts = (_CONTEXT, method.upper(), path, hashlib.sha256(body).hexdigest(), nonce, moment)

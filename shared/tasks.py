@@ -1,6 +1,6 @@
 """A task: what the federation learns, written by a person in TOML, signed, and obeyed by every device."""
 
-import tomllib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -105,6 +105,18 @@ class PrivacyCeiling:
         """Refuse a ceiling that protects nothing."""
         if not (self.epsilon > 0 and 0 < self.delta < 1 and self.min_noise_multiplier > 0):
             raise ValueError("epsilon and min_noise_multiplier must be positive and delta between 0 and 1")
+        if not (0 < self.max_sample_rate <= 1 and self.max_steps >= 1 and self.max_grad_norm > 0):
+            raise ValueError("max_sample_rate must lie in (0, 1], max_steps be at least 1 and max_grad_norm positive")
+
+    def weakened_by(self, training: Training) -> str | None:
+        """The first setting of `training` that protects less than this ceiling, if any."""
+        weaker = {
+            "noise_multiplier": training.noise_multiplier < self.min_noise_multiplier,
+            "sample_rate": training.sample_rate > self.max_sample_rate,
+            "steps": training.steps > self.max_steps,
+            "max_grad_norm": training.max_grad_norm > self.max_grad_norm,
+        }
+        return next((name for name, is_weaker in weaker.items() if is_weaker), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +166,7 @@ class Task:
 
     def __post_init__(self) -> None:
         """Refuse a task that contradicts itself."""
-        if not self.name.replace("-", "").isalnum() or self.name != self.name.lower():
+        if not re.fullmatch("[a-z0-9][a-z0-9-]*", self.name):
             raise ValueError(f"name must be lower-case letters, digits and hyphens, got {self.name!r}")
         if self.revision < 1 or not self.features:
             raise ValueError("a task has a revision of at least 1 and one feature or more")
@@ -168,6 +180,8 @@ class Task:
             raise ValueError(f"a column is words or numbers, not both: {sorted(mixed)}")
         if self.label.column in {feature.name for feature in self.features}:
             raise ValueError(f"the label's column {self.label.column!r} cannot also be a feature")
+        if setting := self.privacy.weakened_by(self.training):
+            raise ValueError(f"training.{setting} lies outside the task's own limits under privacy")
 
     @property
     def inputs(self) -> int:
@@ -188,13 +202,9 @@ class Task:
 def read_task(path: Path) -> Task:
     """Read a task file; raise `InputError` naming the file and the field."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return wire.from_toml(Task, path.read_bytes(), what="task")
     except OSError as error:
         raise InputError(f"task file {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"task file {path} is not TOML: {error}") from None
-    try:
-        return wire.decode(Task, document, what="task")
     except WireError as error:
         raise InputError(f"task file {path}: {error}") from None
 
@@ -209,6 +219,8 @@ class Window:
     def __post_init__(self) -> None:
         """Refuse what is not a date, and an end before the start."""
         bounds = [datetime.fromisoformat(text) for text in (self.start, self.end) if text]
+        if len({bound.tzinfo is None for bound in bounds}) == 2:
+            raise ValueError(f"window has a time zone at one end only: {self.start} to {self.end}")
         if len(bounds) == 2 and bounds[0] >= bounds[1]:
             raise ValueError(f"window ends before it starts: {self.start} to {self.end}")
 

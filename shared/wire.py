@@ -7,6 +7,8 @@ passes here: a missing, unknown or wrongly typed field is refused with its full 
 import dataclasses
 import json
 import math
+import reprlib
+import tomllib
 import types
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -15,6 +17,10 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 from shared.errors import WireError
 
 T = TypeVar("T")
+
+_TEXT = reprlib.Repr()
+_TEXT.maxstring = _TEXT.maxother = _TEXT.maxlong = 80
+"""Shows what a stranger sent without repeating all of it, however long or deep it is."""
 
 
 def encode(value: object) -> dict[str, Any]:
@@ -36,10 +42,28 @@ def from_json(cls: type[T], data: bytes, *, what: str = "") -> T:
     """Read a `cls` from JSON bytes, or raise `WireError`."""
     name = what or cls.__name__
     try:
-        document: Any = json.loads(data)
+        document: Any = json.loads(data, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise WireError(f"{name} is not JSON: {error}") from None
     return cast(T, _record(cls, document, name))
+
+
+def from_toml(cls: type[T], data: bytes, *, what: str = "") -> T:
+    """Read a `cls` from TOML bytes, or raise `WireError`."""
+    name = what or cls.__name__
+    try:
+        document = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"{name} is not TOML: {error}") from None
+    return cast(T, _record(cls, document, name))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two readers may disagree on which of two equal names counts, so there may be only one."""
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise ValueError("a field appears twice")
+    return table
 
 
 def _plain(value: object) -> Any:
@@ -60,7 +84,7 @@ def _record(cls: Any, data: Any, where: str) -> Any:
     record = cast(Mapping[str, Any], data)
     hints = _hints(cls)
     if unknown := sorted(str(key) for key in record if key not in hints):
-        raise WireError(f"{where} has unknown fields {unknown}; it knows {sorted(hints)}")
+        raise WireError(f"{where} has unknown fields {_TEXT.repr(unknown)}; it knows {sorted(hints)}")
     if missing := sorted(name for name in _required(cls) if name not in record):
         raise WireError(f"{where} lacks the fields {missing}")
     values = {name: _value(hints[name], record[name], f"{where}.{name}") for name in record}
@@ -116,7 +140,7 @@ def _table(hint: Any, data: Any, where: str) -> dict[str, Any]:
 
 def _choice(choices: tuple[Any, ...], data: Any, where: str) -> Any:
     if not isinstance(data, str) or data not in choices:
-        raise WireError(f"{where} must be one of {list(choices)}, got {data!r}")
+        raise WireError(f"{where} must be one of {list(choices)}, got {_TEXT.repr(data)}")
     return data
 
 
@@ -129,21 +153,35 @@ def _union(members: tuple[Any, ...], data: Any, where: str) -> Any:
         return _value(present[0], data, where)
     kinds = {get_args(_hints(member)["kind"])[0]: member for member in present}
     kind = cast(Mapping[str, Any], data).get("kind") if isinstance(data, Mapping) else None
-    if kind not in kinds:
-        raise WireError(f"{where}.kind must be one of {sorted(kinds)}, got {kind!r}")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise WireError(f"{where}.kind must be one of {sorted(kinds)}, got {_TEXT.repr(kind)}")
     return _record(kinds[kind], data, where)
 
 
 def _scalar(hint: Any, data: Any, where: str) -> Any:
     """A `bool`, `int`, `float` (from an int too), `str` or `bytes`; floats must be finite."""
     if hint is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(data)
+        return _float(data, where)
     if not isinstance(data, hint) or (isinstance(data, bool) and hint is not bool):
         raise WireError(f"{where} must be {hint.__name__}, got {_name_of(data)}")
     if isinstance(data, float) and not math.isfinite(data):
         raise WireError(f"{where} must be finite, got {data}")
+    if isinstance(data, str) and not _encodable(data):
+        raise WireError(f"{where} holds half a character, which no file can keep")
     return data
 
 
+def _float(data: int, where: str) -> float:
+    try:
+        return float(data)
+    except OverflowError:
+        raise WireError(f"{where} must be finite, got an integer of {data.bit_length()} bits") from None
+
+
+def _encodable(text: str) -> bool:
+    """JSON can smuggle in lone surrogates, which fail much later, where a text is stored or shown."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def _name_of(data: Any) -> str:
-    return f"{type(data).__name__} {data!r}"[:80]
+    return f"{type(data).__name__} {_TEXT.repr(data)}"

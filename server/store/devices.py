@@ -57,7 +57,8 @@ class DeviceRows(Rows):
 
     def set_node(self, name: str, node_id: int) -> None:
         """Record the node that Flower knows this device by."""
-        self._do("UPDATE devices SET node_id = ? WHERE name = ?", node_id, name)
+        # Flower counts to 2**64 and SQLite to 2**63: stored as the signed number of the same bits.
+        self._do("UPDATE devices SET node_id = ? WHERE name = ?", _signed(node_id), name)
 
     def touch_device(self, name: str, *, at: float, bytes_up: int, bytes_down: int) -> None:
         """Record that a device spoke, and how many bytes went each way since the last call."""
@@ -71,7 +72,12 @@ class DeviceRows(Rows):
         self._do("UPDATE devices SET release = ?, detail = ? WHERE name = ?", release, detail, name)
 
 
+def _signed(node_id: int) -> int:
+    return node_id - 2**64 if node_id >= 2**63 else node_id
+
+
 def _device(row: sqlite3.Row) -> Device:
     values = fields(row)
     del values["roster_signature"]
-    return Device(**values)
+    node_id = values["node_id"]
+    return Device(**{**values, "node_id": None if node_id is None else node_id % 2**64})

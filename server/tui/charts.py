@@ -1,31 +1,31 @@
 """Charts drawn with block characters; all are pure functions from numbers to text."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from textual.content import Content
 
 from server.tui.words import line, toned
 
-EIGHTHS = " ▏▎▍▌▋▊▉█"
 LEVELS = " ▁▂▃▄▅▆▇█"
 
 
 def filled(share: float, width: int) -> str:
-    """A bar of at most `width` cells, to an eighth of a cell; a share above zero always shows."""
+    """A bar of at most `width` cells, to half a cell; a share above zero always shows."""
     cells = min(max(share, 0.0), 1.0) * width
-    eighths = max(round(cells * 8), 1) if cells > 0 else 0
-    return "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
+    halves = max(round(cells * 2), 1) if cells > 0 else 0
+    return "━" * (halves // 2) + "╸" * (halves % 2)
 
 
 def bar(share: float, width: int, tone: str) -> Content:
     """A bar on a quiet track, exactly `width` cells wide."""
     body = filled(share, width)
-    return line(toned(body, tone), toned("─" * (width - len(body)), "$text-disabled"))
+    return line(toned(body, tone), toned("─" * (width - len(body)), "$foreground 22%"))
 
 
 def segments(parts: Sequence[tuple[float, str, str]], width: int, *, limit: float = 1.0) -> Content:
     """Stacked shares `(share, glyph, tone)` on a track, with `│` where the share reaches `limit`."""
-    cells = [("─", "$text-disabled")] * width
+    cells = [("─", "$foreground 22%")] * width
     start = 0.0
     for share, glyph, tone in parts:
         first, last = round(start * width), round(min(1.0, start + share) * width)
@@ -38,7 +38,7 @@ def segments(parts: Sequence[tuple[float, str, str]], width: int, *, limit: floa
     return line(*(toned(glyph, tone) for glyph, tone in cells))
 
 
-def spark(values: Sequence[float], width: int, tone: str = "$text-primary") -> Content:
+def spark(values: Sequence[float], width: int, tone: str = "$primary") -> Content:
     """The last `width` values as one line of columns, from zero to the largest."""
     shown = values[-width:]
     top = max(shown, default=0.0) or 1.0
@@ -63,3 +63,27 @@ def _level(share: float, steps: int) -> int:
 
 def _slice(level: int, row: int) -> str:
     return LEVELS[min(8, max(0, level - 8 * row))]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar that draws itself as wide as its cell."""
+
+    share: float
+    tone: str
+
+    def __call__(self, width: int) -> Content:
+        """Draw the bar."""
+        return bar(self.share, width, self.tone)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Stacked shares that draw themselves as wide as their cell."""
+
+    parts: tuple[tuple[float, str, str], ...]
+    limit: float = 1.0
+
+    def __call__(self, width: int) -> Content:
+        """Draw the stack."""
+        return segments(self.parts, width, limit=self.limit)

@@ -1,23 +1,18 @@
 """What the views show beyond the rows themselves; pure functions, run off the screen's thread."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from server.records import Device, Run, RunState, SurveyResult
-from server.tui.words import ONLINE_SECONDS
-from shared import accounting
 from shared.drift import Histogram, Shift
-from shared.privacy import SampledGaussian
 from shared.rounds import RoundResult
-from shared.tasks import Task, Training
 
 Part = Literal["returned", "refused", "failed", "idle"]
-History = frozenset[SampledGaussian]
-MOST_CAMPAIGNS = 99
 
+ONLINE_SECONDS = 60.0
+"""A device that spoke within this time counts as online; it asks for work every ten seconds or so."""
 ENDED: tuple[RunState, ...] = ("finished", "stopped", "failed")
 
 
@@ -29,18 +24,6 @@ class Participation:
     returned: int = 0
     last_refusal: str = ""
     recent: tuple[Part, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spending:
-    """What one task's plans have cost one device at most, and what another campaign would."""
-
-    device: str
-    rounds: int
-    surveys: int
-    epsilon: float
-    after: float
-    campaigns_left: int
 
 
 def device_state(device: Device, now: float) -> str:
@@ -65,7 +48,7 @@ def participation(devices: Sequence[Device], rounds: Sequence[RoundResult]) -> d
 
 
 def _part_of(name: str, rounds: Sequence[RoundResult]) -> Participation:
-    parts = tuple(part_in(result, name) for result in rounds)
+    parts: tuple[Part, ...] = tuple(part_in(result, name) for result in rounds)
     refusals = [result.refusals[name] for result in rounds if name in result.refusals]
     return Participation(
         asked=sum(part != "idle" for part in parts),
@@ -73,89 +56,6 @@ def _part_of(name: str, rounds: Sequence[RoundResult]) -> Participation:
         last_refusal=refusals[-1] if refusals else "",
         recent=parts[-200:],
     )
-
-
-def campaign_event(training: Training) -> SampledGaussian:
-    """All rounds of a campaign as one event: any split of the same steps costs the same."""
-    steps = training.steps * training.rounds
-    return SampledGaussian(
-        noise_multiplier=training.noise_multiplier, sample_rate=training.sample_rate, steps=steps
-    )
-
-
-@lru_cache(maxsize=4096)
-def epsilon(history: History, delta: float) -> float:
-    """What merged events cost; devices with the same history share the answer."""
-    return accounting.epsilon(history, delta=delta)
-
-
-def spending(
-    task: Task, devices: Sequence[Device], rounds: Sequence[RoundResult], surveys: Sequence[SurveyResult]
-) -> tuple[Spending, ...]:
-    """The spend of every approved device, by name, counted high.
-
-    A device that was asked and did not refuse may have charged, whether or not its reply arrived; a survey
-    does not say who answered, so each device enrolled before it counts as asked.
-    """
-    approved = [device for device in devices if device.state == "approved"]
-    trained = _steps_by_device(task, rounds)
-    counted = [(survey, _survey_events(task, survey)) for survey in surveys if survey.task == task.name]
-    return tuple(_spending_of(device, task, trained.get(device.name, []), counted) for device in approved)
-
-
-def _steps_by_device(task: Task, rounds: Iterable[RoundResult]) -> dict[str, list[SampledGaussian]]:
-    events: dict[str, list[SampledGaussian]] = {}
-    for result in rounds:
-        if result.plan.task == task.name:
-            for name in set(result.cohort) - result.refusals.keys():
-                events.setdefault(name, []).append(result.plan.event)
-    return events
-
-
-def _survey_events(task: Task, survey: SurveyResult) -> list[SampledGaussian]:
-    noises = [task.drift.score_noise_multiplier]
-    if len(survey.histograms) > 1:
-        noises.append(task.drift.feature_noise_multiplier)
-    return [SampledGaussian(noise_multiplier=noise, sample_rate=1.0, steps=1) for noise in noises]
-
-
-def _spending_of(
-    device: Device,
-    task: Task,
-    trained: Sequence[SampledGaussian],
-    surveys: Sequence[tuple[SurveyResult, list[SampledGaussian]]],
-) -> Spending:
-    answered = [events for survey, events in surveys if survey.at >= device.enrolled_at]
-    spent = merged([*trained, *(event for events in answered for event in events)])
-    campaign = campaign_event(task.training)
-    return Spending(
-        device=device.name,
-        rounds=len(trained),
-        surveys=len(answered),
-        epsilon=epsilon(spent, task.privacy.delta),
-        after=epsilon(merged([*spent, campaign]), task.privacy.delta),
-        campaigns_left=campaigns_left(spent, campaign, epsilon_ceiling=task.privacy.epsilon, delta=task.privacy.delta),
-    )
-
-
-def merged(events: Iterable[SampledGaussian]) -> History:
-    """Events with the same noise and rate as one, with their steps added."""
-    steps: Counter[tuple[float, float]] = Counter()
-    for event in events:
-        steps[event.noise_multiplier, event.sample_rate] += event.steps
-    return frozenset(
-        SampledGaussian(noise_multiplier=noise, sample_rate=rate, steps=count) for (noise, rate), count in steps.items()
-    )
-
-
-@lru_cache(maxsize=4096)
-def campaigns_left(spent: History, campaign: SampledGaussian, *, epsilon_ceiling: float, delta: float) -> int:
-    """How many more campaigns fit under the ceiling, counted to 99."""
-    before, one = accounting.renyi(spent), accounting.renyi([campaign])
-    count = 0
-    while count < MOST_CAMPAIGNS and accounting.epsilon_of(before + (count + 1) * one, delta=delta) <= epsilon_ceiling:
-        count += 1
-    return count
 
 
 def current_run(runs: Sequence[Run]) -> Run | None:
@@ -172,8 +72,12 @@ def verdict(shift: Shift, alarm_psi: float) -> Literal["evident", "steady", "unk
 
 
 def reference_for(survey: SurveyResult, surveys: Sequence[SurveyResult]) -> SurveyResult | None:
-    """The newest reference survey of the same task that precedes this one."""
-    earlier = [s for s in surveys if s.task == survey.task and s.role == "reference" and s.at <= survey.at]
+    """The newest reference survey of the same release that precedes this one."""
+    earlier = [
+        s
+        for s in surveys
+        if s.role == "reference" and (s.task, s.release) == (survey.task, survey.release) and s.at <= survey.at
+    ]
     return earlier[-1] if earlier else None
 
 

@@ -25,7 +25,7 @@ Cell = Content | str | Callable[[int], Content]
 class Column:
     """One column: columns of the highest `rank` are dropped first; `grow` takes what width is left."""
 
-    title: str
+    title: Cell
     width: int
     rank: int = 0
     right: bool = False
@@ -155,9 +155,7 @@ class Table(ScrollView, can_focus=True):
 
     @staticmethod
     def _cell(cell: Cell, column: Column, width: int) -> Content:
-        if isinstance(cell, str):
-            content = Content(cell)
-        else:
-            content = cell if isinstance(cell, Content) else cell(width)
+        drawn = Content(cell) if isinstance(cell, str) else cell
+        content = drawn if isinstance(drawn, Content) else drawn(width)
         short = content.truncate(width, ellipsis=True)
         return short.pad_left(width - short.cell_length) if column.right else short.pad_right(width - short.cell_length)

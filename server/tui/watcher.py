@@ -1,5 +1,7 @@
 """The one place where the terminal reads: a thread that looks whether the store moved, and only then reads it."""
 
+import json
+import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +11,8 @@ from textual.message import Message
 from server.config import Federation
 from server.records import Device, GateVerdict, Progress, Run, SurveyResult
 from server.store import Store
-from server.tui.figures import ENDED, Participation, Spending, participation, spending
+from server.tui.figures import ENDED, Participation, participation
+from server.tui.spending import Charges, Spending, charges, price
 from shared import wire
 from shared.errors import CoveyError
 from shared.models import ModelVersion, Release
@@ -35,7 +38,11 @@ class Snapshot:
     gates: dict[int, tuple[GateVerdict, ...]]
     surveys: tuple[SurveyResult, ...] = ()
     participation: dict[str, Participation]
-    spending: dict[str, tuple[Spending, ...]]
+    charges: dict[str, tuple[Charges, ...]]
+
+    def spending(self, task: Task) -> tuple[Spending, ...]:
+        """What a task's plans cost each approved device at most."""
+        return tuple(price(each, task) for each in self.charges.get(task.name, ()))
 
     def task(self, name: str | None) -> Task | None:
         """The task called `name`, or else the first."""
@@ -94,7 +101,7 @@ class Reader:
             gates={release.number: read_gates(store.gates(release.number)) for release in releases},
             surveys=surveys,
             participation=participation(devices, results),
-            spending={task.name: spending(task, devices, results, surveys) for task in tasks},
+            charges={task.name: charges(task, devices, results, runs) for task in tasks},
         )
 
     def _rounds(self, run: Run) -> tuple[RoundResult, ...]:
@@ -108,8 +115,6 @@ class Reader:
 
 def read_gates(text: str) -> tuple[GateVerdict, ...]:
     """The verdicts that the store keeps as a JSON list."""
-    import json
-
     return tuple(wire.decode(GateVerdict, document) for document in json.loads(text))
 
 
@@ -131,7 +136,7 @@ def watch(federation: Federation, tell: Callable[[Message], object], stop: threa
             if (now := reader.changes()) != seen:
                 tell(Changed(reader.read()))
                 seen, trouble = now, ""
-        except (CoveyError, OSError, ValueError) as error:
+        except (CoveyError, sqlite3.Error, OSError) as error:
             if str(error) != trouble:
                 trouble = str(error)
                 tell(Unreadable(trouble))

@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 from textual.content import Content
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
-ONLINE_SECONDS = 60.0
-"""A device that spoke within this time counts as online; it asks for work every ten seconds or so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class Mark:
 
 DEVICE_MARKS = {
     "online": Mark("●", "online", "$text-success"),
-    "away": Mark("○", "away", "$text-muted"),
+    "away": Mark("○", "away", "$foreground 60%"),
     "pending": Mark("◌", "pending", "$text-warning"),
     "revoked": Mark("✕", "revoked", "$text-error"),
 }
@@ -34,11 +32,11 @@ RUN_MARKS = {
     "running": Mark("●", "running", "$text-success"),
     "stopping": Mark("◐", "stopping", "$text-warning"),
     "finished": Mark("✓", "finished", "$text-primary"),
-    "stopped": Mark("■", "stopped", "$text-muted"),
+    "stopped": Mark("■", "stopped", "$foreground 60%"),
     "failed": Mark("✕", "failed", "$text-error"),
 }
 STAGE_MARKS = {
-    "candidate": Mark("○", "candidate", "$text-muted"),
+    "candidate": Mark("○", "candidate", "$foreground 60%"),
     "canary": Mark("◐", "canary", "$text-warning"),
     "released": Mark("●", "released", "$text-success"),
     "withdrawn": Mark("✕", "withdrawn", "$text-error"),
@@ -46,7 +44,7 @@ STAGE_MARKS = {
 SHIFT_MARKS = {
     "evident": Mark("▲", "evident", "$text-warning"),
     "steady": Mark("✓", "steady", "$text-success"),
-    "unknown": Mark("?", "cannot tell", "$text-muted"),
+    "unknown": Mark("?", "cannot tell", "$foreground 60%"),
 }
 
 
@@ -57,7 +55,7 @@ def toned(text: str, tone: str) -> Content:
 
 def muted(text: str) -> Content:
     """Text that may be overlooked."""
-    return toned(text, "$text-muted")
+    return toned(text, "$foreground 60%")
 
 
 def strong(text: str) -> Content:

@@ -1,0 +1,169 @@
+"""`covey-agent`: what a device's owner can do with the agent."""
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
+
+import typer
+
+from client.config import AgentHome
+from shared.errors import CoveyError
+
+app = typer.Typer(
+    help="The device's side of a Covey federation: learn together, keep the data, count every release of it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Home = Annotated[
+    Path, typer.Option("--home", envvar="COVEY_AGENT_HOME", help="The agent's directory.", show_default=True)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DEFAULT_HOME = Path("agent")
+
+
+@app.command()
+def join(
+    invitation: Annotated[str, typer.Argument(help="The line that the operator gave you: covey://…")],
+    data: Annotated[Path, typer.Option(help="Your rows: a .parquet or .csv file. They never leave this machine.")],
+    epsilon: Annotated[float, typer.Option(help="The most privacy that this device may ever spend.")],
+    delta: Annotated[float | None, typer.Option(help="Delta of that budget.  [default: the task's]")] = None,
+    name: Annotated[str | None, typer.Option(help="How the operator sees it.  [default: the machine's name]")] = None,
+    task: Annotated[str | None, typer.Option(help="Which task, if the federation has several.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree without being asked; for scripts.")] = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Join a federation: verify it, say what it asks, and enrol if you agree."""
+    from client import enrol
+
+    settings = enrol.join(
+        AgentHome(home), invitation, data=data, epsilon=epsilon, delta=delta, name=name, task=task,
+        agree=_agree_without_asking if yes else _ask,
+    )  # fmt: skip
+    print(f"\n{settings.name} asked to join {settings.federation}; the operator approves it with")
+    print(
+        f"    covey approve {settings.name}\nStart the agent now, it waits for that:\n    covey-agent run --home {home}"
+    )
+
+
+@app.command()
+def run(
+    home: Home = DEFAULT_HOME,
+    update_seconds: Annotated[float, typer.Option(help="How often to look for a release without a hint.")] = 600.0,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr too, with details.")] = False,
+) -> None:
+    """Run the agent until SIGTERM or Ctrl-C."""
+    from client.daemon import Agent
+    from client.logs import start_logging
+
+    place = AgentHome(home)
+    place.settings()
+    start_logging(place.log, verbose=verbose)
+    agent = Agent(place, update_seconds=update_seconds)
+    agent.run()
+    if agent.busy:
+        # A thread in the middle of a training step would crash the interpreter's own way out.
+        os._exit(0)
+
+
+@app.command()
+def status(home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """Show how this device stands: link, release, budget, refusals."""
+    from client.report import status as read
+
+    found = read(AgentHome(home))
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found), indent=2))
+        return
+    process = f"process {found.running}, {found.link}" if found.running else "not running"
+    rows = {
+        "device": f"{found.name} in {found.federation} at {found.coordinator}",
+        "agent": f"{process}{', paused' if found.paused else ''}",
+        "task": f"{found.task}, revision {found.revision}",
+        "release": f"{found.release} serves" if found.release else "none yet",
+        "privacy": f"epsilon {found.epsilon_spent:.3f} of {found.epsilon_granted:g} spent (delta {found.delta:g}, "
+        f"{found.charges} charges, {found.unsent} replies unsent)",
+    }
+    for label, text in rows.items():
+        print(f"{label:<9}{text}")
+    for refusal in found.refusals:
+        print(f"{'declined':<9}{refusal['at']}  {refusal['category']}: {refusal['detail']}")
+
+
+@app.command()
+def ledger(home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """List every charge to this device's privacy budget."""
+    from client.report import ledger as read
+
+    lines = read(AgentHome(home))
+    if as_json:
+        print(json.dumps([dataclasses.asdict(line) for line in lines], indent=2))
+        return
+    print(f"{'when (UTC)':<20}{'state':<9}{'epsilon':>8}  what for")
+    for line in lines:
+        print(f"{line.at[:19]:<20}{line.state:<9}{line.epsilon_after:>8.3f}  {line.purpose}")
+
+
+@app.command()
+def pause(home: Home = DEFAULT_HOME) -> None:
+    """Decline every request from now on; predictions go on."""
+    from client.settings import set_paused
+
+    set_paused(AgentHome(home), paused=True)
+    print("paused: this device declines to train and to count; `covey-agent resume` ends that")
+
+
+@app.command()
+def resume(home: Home = DEFAULT_HOME) -> None:
+    """Take part again."""
+    from client.settings import set_paused
+
+    set_paused(AgentHome(home), paused=False)
+    print("resumed: this device takes part again")
+
+
+@app.command()
+def leave(
+    yes: Annotated[bool, typer.Option("--yes", help="Leave without being asked.")] = False, home: Home = DEFAULT_HOME
+) -> None:
+    """Leave the federation: erase keys, trust and releases; keep what was spent."""
+    from client import enrol
+
+    place = AgentHome(home)
+    settings = place.settings()
+    if not yes:
+        typer.confirm(f"Leave {settings.federation} and erase this device's keys and releases?", abort=True)
+    enrol.leave(place)
+    print(f"left {settings.federation}; keys, trust and releases are erased")
+    print(f"kept: {place.database}, so that what was spent stays spent. Models that were released do not unlearn.")
+
+
+def _ask(explanation: str) -> bool:
+    print(f"{explanation}\n")
+    return typer.confirm("Do you agree?", default=False)
+
+
+def _agree_without_asking(explanation: str) -> bool:
+    print(explanation)
+    return True
+
+
+def main() -> None:
+    """Run a command; a foreseen error is one line on stderr and exit code 1."""
+    try:
+        app(prog_name="covey-agent")
+    except CoveyError as error:
+        sys.exit(f"covey: {error}")
+    except OSError as error:
+        sys.exit(f"covey: {error.filename or 'a file'}: {error.strerror or error}")
+
+
+if __name__ == "__main__":
+    main()

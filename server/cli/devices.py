@@ -1,0 +1,78 @@
+"""`covey invite`, `approve`, `revoke`, `fleet`, `audit`: who takes part, and who did what."""
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from server.cli.base import AsJson, ago, opened, print_json, print_table, size
+
+Name = Annotated[str, typer.Argument(help="The device's name; `covey fleet` lists them.")]
+
+
+def invite(
+    context: typer.Context,
+    hours: Annotated[float, typer.Option(help="How long the invitation is good for.", min=0.01, max=8760)] = 24.0,
+    as_json: AsJson = False,
+) -> None:
+    """Print an invitation: one line, good for one device."""
+    from server import enroll
+
+    with opened(context) as (federation, store):
+        invitation = enroll.invite(federation, store, hours=hours)
+    if as_json:
+        print_json(invitation)
+    else:
+        typer.echo(str(invitation))
+
+
+def approve(context: typer.Context, name: Name) -> None:
+    """Let a pending device take part; the roster's key signs it."""
+    from server import enroll
+
+    with opened(context) as (federation, store):
+        enroll.approve(federation, store, name)
+        typer.echo(f"{name} is approved; its key starts with {enroll.key_fingerprint(store.device(name))}.")
+
+
+def revoke(context: typer.Context, name: Name) -> None:
+    """Shut a device out, from its next request on and for good."""
+    from server import enroll
+
+    with opened(context) as (_, store):
+        enroll.revoke(store, name)
+    typer.echo(f"{name} is revoked; its next request is refused.")
+
+
+def fleet(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show every device, what it runs, when it last spoke."""
+    with opened(context) as (_, store):
+        devices = store.devices()
+    if as_json:
+        print_json(devices)
+        return
+    now = time.time()
+    print_table(
+        ("DEVICE", "STATE", "SEEN", "RELEASE", "UP", "DOWN", "DETAIL"),
+        [
+            (d.name, d.state, ago(d.last_seen, now), d.release or "-", size(d.bytes_up), size(d.bytes_down), d.detail)
+            for d in devices
+        ],
+        empty="No device has enrolled yet; `covey invite` prints an invitation.",
+    )
+
+
+def audit(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(help="How many acts, the newest first.", min=1)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show who did what."""
+    with opened(context) as (_, store):
+        entries = store.audit_log(limit)
+    if as_json:
+        print_json(entries)
+        return
+    rows = [(f"{datetime.fromtimestamp(e.at, UTC):%Y-%m-%d %H:%M:%S}Z", e.actor, e.act, e.detail) for e in entries]
+    print_table(("AT", "ACTOR", "ACT", "DETAIL"), rows, empty="Nothing has happened yet.")

@@ -1,0 +1,61 @@
+"""Watching a run until it ends; leaving never stops it."""
+
+import sys
+import time
+
+import typer
+
+from server.config import Federation
+from server.records import ACTIVE, Progress, Run
+from server.service import lock_file
+from server.store import Store
+from shared.errors import CoveyError
+from shared.lock import holder
+
+LOOK_SECONDS = 0.2
+
+
+def follow(federation: Federation, store: Store, run_id: int) -> None:
+    """Say where the run is whenever that changes; raise `CoveyError` if it fails."""
+    if holder(lock_file(federation)) is None:
+        typer.echo(f"Run {run_id} waits for the coordinator; start it with `covey serve`.")
+    try:
+        _watch(store, run_id)
+    except KeyboardInterrupt:
+        typer.echo(f"\nRun {run_id} goes on; `covey stop {run_id}` stops it.")
+        return
+    run = store.run(run_id)
+    if run.state == "failed":
+        raise CoveyError(f"run {run_id} failed: {run.detail or 'the log of the run says why'}")
+    typer.echo(f"Run {run_id} is {run.state}{_length(run)}.")
+
+
+def _watch(store: Store, run_id: int) -> None:
+    said = ""
+    while store.run(run_id).state in ACTIVE:
+        line = _line(store.progress(run_id))
+        if line != said:
+            said = line
+            _show(line)
+        time.sleep(LOOK_SECONDS)
+    if said and sys.stdout.isatty():
+        typer.echo()
+
+
+def _show(line: str) -> None:
+    """One line that rewrites itself on a terminal, a line each elsewhere."""
+    typer.echo(f"\r\033[K{line}" if sys.stdout.isatty() else line, nl=not sys.stdout.isatty())
+
+
+def _line(progress: Progress | None) -> str:
+    if progress is None:
+        return "waiting to start"
+    refused = f", {progress.refused} refused" if progress.refused else ""
+    answers = f": {progress.returned} of {progress.cohort} answered{refused}" if progress.cohort else ""
+    return f"round {progress.round_number} of {progress.rounds}, {progress.phase}{answers}"
+
+
+def _length(run: Run) -> str:
+    if run.started_at is None or run.finished_at is None:
+        return ""
+    return f" after {run.finished_at - run.started_at:.1f} s"

@@ -1,0 +1,75 @@
+"""`covey init`, `covey serve`, `covey task`: a federation, its coordinator, and what it learns."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from server.cli.base import AsJson, opened, print_json, session
+from server.config import Federation, Settings
+from server.store import Store
+from shared.errors import InputError
+from shared.tasks import Task, read_task
+
+
+def init(
+    context: typer.Context,
+    directory: Annotated[Path | None, typer.Argument(help="Where to make it.  [default: --home]")] = None,
+    name: Annotated[str | None, typer.Option(help="The federation's name.  [default: the directory's]")] = None,
+    host: Annotated[str, typer.Option(help="The name or address that devices reach it by.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port for devices.", min=1, max=65535)] = 8443,
+    admin_port: Annotated[int, typer.Option(help="The loopback port for its own runs.", min=1, max=65535)] = 8444,
+) -> None:
+    """Found a federation: its keys, certificates, release repository and store."""
+    from server.founding import found
+
+    home = (directory or session(context).federation.home).absolute()
+    if port == admin_port:
+        raise InputError(f"port and admin-port are both {port}; they must differ")
+    federation = found(home, Settings(name=name or home.name, host=host, port=port, admin_port=admin_port))
+    typer.echo(f"Federation {name or home.name} is founded in {federation.home}.")
+    typer.echo("Its keys are in keys/, readable by you alone: keep a copy of root1, root2 and root3 off this machine.")
+    typer.echo(f"Next: covey --home {federation.home} serve")
+
+
+def serve(
+    context: typer.Context,
+    test_listener: Annotated[int | None, typer.Option(hidden=True, min=1, max=65535)] = None,
+) -> None:
+    """Run the coordinator until Ctrl-C or SIGTERM."""
+    from server.service import serve as run_service
+
+    current = session(context)
+    run_service(current.federation, verbose=current.verbose, test_port=test_listener, say=typer.echo)
+
+
+def task(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A task file, such as tasks/flights.toml.")],
+    as_json: AsJson = False,
+) -> None:
+    """Publish a task: check it, sign it, and keep its untrained weights as a first version."""
+    from shared.architecture import size
+
+    read = read_task(file)
+    with opened(context) as (federation, store):
+        number = publish(federation, store, read)
+    if as_json:
+        print_json(read)
+    else:
+        typer.echo(
+            f"Task {read.name}, revision {read.revision}, is signed and published; its untrained network of "
+            f"{size(read):,} parameters is version {number}."
+        )
+
+
+def publish(federation: Federation, store: Store, read: Task) -> int:
+    """Sign a task and keep it; return the number of its untrained version. Safe to repeat after a crash."""
+    from server.releases import publish_task
+    from shared.architecture import initial_weights
+
+    publish_task(federation, read)
+    store.add_task(read)
+    version = store.add_initial_version(read.name, read.revision, initial_weights(read).astype("<f4").tobytes())
+    store.audit("operator", "task", f"{read.name} revision {read.revision}")
+    return version.number

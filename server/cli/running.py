@@ -1,0 +1,144 @@
+"""`covey start`, `stop`, `survey`, `rounds`: what the fleet is asked to do."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from server import planning
+from server.cli.base import AsJson, opened, print_json, print_table, size, the_task
+from server.records import ACTIVE, RunKind
+from server.store import Store
+from shared.drift import SurveyRole
+from shared.errors import InputError
+
+TaskName = Annotated[str | None, typer.Argument(help="The task.  [default: the only one]")]
+WindowText = Annotated[str, typer.Option("--window", help="Only rows dated START..END, ISO dates.")]
+Quorum = Annotated[int | None, typer.Option(help="How many devices must answer.", min=1)]
+Deadline = Annotated[float, typer.Option(help="Seconds that devices have to answer.", min=1)]
+Follow = Annotated[bool | None, typer.Option("--follow/--detach", help="Watch it.  [default: on a terminal]")]
+
+
+def start(
+    context: typer.Context,
+    task: TaskName = None,
+    rounds: Annotated[int | None, typer.Option(help="How many rounds.  [default: the task's]", min=1)] = None,
+    window: WindowText = "",
+    base: Annotated[int | None, typer.Option("--from", help="The version to go on from.  [default: newest]")] = None,
+    quorum: Quorum = None,
+    cohort: Annotated[int | None, typer.Option(help="How many are asked a round.  [default: all]", min=1)] = None,
+    deadline: Deadline = 300.0,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE in place of [training]'s.")] = None,
+    follow: Follow = None,
+    first: Annotated[str, typer.Option("--start", hidden=True)] = "",
+    last: Annotated[str, typer.Option("--end", hidden=True)] = "",
+    task_option: Annotated[str | None, typer.Option("--task", hidden=True)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start rounds of training."""
+    with opened(context) as (_, store):
+        read = the_task(store, task or task_option)
+        request = planning.campaign(
+            store, read, window=planning.window_of(window or f"{first}..{last}"),
+            training=planning.overridden(read.training, settings or [], rounds=rounds),
+            base_version=base, quorum=quorum, cohort=cohort, deadline_seconds=deadline,
+        )  # fmt: skip
+        what = f"{request.training.rounds} rounds from version {request.base_version}"
+        _queue(context, store, read.name, "train", request, what=what, follow=follow, as_json=as_json)
+
+
+def survey(
+    context: typer.Context,
+    task: TaskName = None,
+    role: Annotated[str, typer.Option(help="reference: what the model was trained on; current: what is seen now.")] = (
+        "current"
+    ),
+    window: WindowText = "",
+    features: Annotated[bool, typer.Option("--features/--score-only", help="Count each feature too.")] = True,
+    quorum: Quorum = None,
+    deadline: Deadline = 120.0,
+    follow: Follow = None,
+    task_option: Annotated[str | None, typer.Option("--task", hidden=True)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask every device for noisy counts, and compare them with the release's reference."""
+    with opened(context) as (_, store):
+        read = the_task(store, task or task_option)
+        request = planning.survey(
+            store, read, window=planning.window_of(window), role=_role(role), features=features,
+            quorum=quorum, deadline_seconds=deadline,
+        )  # fmt: skip
+        what = f"a {role} survey of release {request.release}"
+        _queue(context, store, read.name, "survey", request, what=what, follow=follow, as_json=as_json)
+
+
+def stop(
+    context: typer.Context,
+    run: Annotated[int | None, typer.Argument(help="The run.  [default: the only one under way]")] = None,
+) -> None:
+    """Stop a run; every round committed so far stays."""
+    with opened(context) as (_, store):
+        active = [each.id for each in store.runs(*ACTIVE)]
+        if run is None and len(active) != 1:
+            raise InputError(f"name a run to stop: {active}" if active else "no run is under way")
+        number = active[0] if run is None else store.run(run).id
+        if number not in active:
+            raise InputError(f"run {number} is {store.run(number).state} already")
+        store.set_run_state(number, "stopping")
+        store.audit("operator", "stop", f"run {number}")
+    typer.echo(f"Run {number} is stopping.")
+
+
+def rounds(
+    context: typer.Context,
+    run: Annotated[int | None, typer.Argument(help="Only this run.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show every round: who was asked, who answered, what came of it."""
+    with opened(context) as (_, store):
+        results = store.rounds(run)
+        if run is not None:
+            store.run(run)
+    if as_json:
+        print_json(results)
+        return
+    rows = [
+        (
+            r.plan.run_id, r.plan.number, r.plan.task, r.outcome, f"{len(r.returned)} of {len(r.cohort)}",
+            _reasons(r.refusals), _reasons(r.failures), f"{r.finished_at - r.started_at:.1f} s",
+            size(r.bytes_up), size(r.bytes_down),
+        )
+        for r in results
+    ]  # fmt: skip
+    headers = ("RUN", "ROUND", "TASK", "OUTCOME", "ANSWERED", "REFUSED", "FAILED", "TOOK", "UP", "DOWN")
+    print_table(headers, rows, empty="No round has run yet; `covey start` starts some.")
+
+
+def _queue(
+    context: typer.Context, store: Store, task: str, kind: RunKind, request: object, *,
+    what: str, follow: bool | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Queue a run, say so, and watch it if wanted."""
+    from server.cli.follow import follow as watch
+
+    number = store.queue_run(task, kind, request)
+    store.audit("operator", "start", f"run {number} of {task}: {what}")
+    if not as_json:
+        typer.echo(f"Run {number} of {task}: {what}.")
+    if follow if follow is not None else sys.stdout.isatty() and not as_json:
+        with opened(context) as (federation, own):
+            watch(federation, own, number)
+    if as_json:
+        print_json(store.run(number))
+
+
+def _role(text: str) -> SurveyRole:
+    if text == "reference" or text == "current":  # noqa: PLR1714 - the type checker narrows by equality
+        return text
+    raise InputError(f"role must be reference or current, got {text!r}")
+
+
+def _reasons(reasons: dict[str, str]) -> str:
+    """`2 budget, 1 consent`, or a dash."""
+    counts = {reason: list(reasons.values()).count(reason) for reason in sorted(set(reasons.values()))}
+    return ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "-"

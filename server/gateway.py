@@ -1,0 +1,232 @@
+"""What the network can reach: an allow-list of routes, bodies under a cap, and every request bound to its sender.
+
+Each check comes before the work that it guards: the route before the body, the key before a large
+body, the signature before Flower parses anything (privacy rule 20).
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from server import enroll
+from server.asgi import (
+    App,
+    BodyTooLarge,
+    Event,
+    Gone,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    headers_of,
+    read_body,
+    replay,
+    send_bytes,
+)
+from server.mailbox import Mailbox
+from server.records import Device
+from server.replays import Replays
+from server.store import Store
+from shared import signing
+from shared.errors import InputError, WireError
+
+FLEET = "/v1/fleet/"
+FLEET_ROUTES = frozenset(
+    FLEET + name
+    for name in (
+        *("activate-node", "deactivate-node", "send-node-heartbeat", "get-run", "get-fab"),
+        *("pull-messages", "push-messages", "pull-object", "push-object", "confirm-message-received"),
+    )
+)
+"""Flower's fleet interface without `register-node` and `unregister-node`: who is a node, the operator decides."""
+
+SMALL_BODY = 64 * 1024
+FLEET_BODY = 32 * 1024 * 1024
+BODY_SECONDS = 120.0
+_FILE = re.compile(r"(?=.{1,255}\Z)/tuf/(metadata|targets)(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
+
+log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """A request that goes no further: its status, a reason for the machine, a sentence for the person."""
+
+    def __init__(self, status: int, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.reason, self.detail = status, reason, detail
+
+
+class Traffic:
+    """Bytes by device since they were last written down."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[str, tuple[int, int]] = {}
+
+    def add(self, device: str, *, up: int = 0, down: int = 0) -> None:
+        """Count a device's bytes; it also was seen."""
+        before = self._bytes.get(device, (0, 0))
+        self._bytes[device] = (before[0] + up, before[1] + down)
+
+    def flush(self, store: Store, *, now: float) -> None:
+        """Write down what was counted."""
+        counted, self._bytes = self._bytes, {}
+        for device, (up, down) in counted.items():
+            store.touch_device(device, at=now, bytes_up=up, bytes_down=down)
+
+
+class Gateway:
+    """The public listener's app."""
+
+    def __init__(
+        self, *, store: Store, fleet: App, mailbox: Mailbox, repository: Path, authority: Path,
+        release_node: Callable[[int], None], clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        """`fleet` is Flower's app, `repository` the TUF directory, `authority` the CA certificate in PEM."""
+        self._store, self._fleet, self._mailbox = store, fleet, mailbox
+        self._repository, self._authority = repository.resolve(), authority
+        self._release_node, self._clock = release_node, clock
+        self._replays = Replays(seconds=2 * signing.WINDOW_SECONDS)
+        self.traffic = Traffic()
+        self.release = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; anything that is not HTTP is dropped."""
+        if scope["type"] != "http":
+            return
+        try:
+            await self._route(scope, receive, send)
+        except Refused as refusal:
+            log.info("%s %r refused: %s", scope["method"], scope["path"], refusal.reason)
+            document = {"reason": refusal.reason, "detail": refusal.detail}
+            await answer(send, refusal.status, document, covey_release=str(self.release), connection="close")
+        except Gone:
+            log.debug("%s %r was given up by its sender", scope["method"], scope["path"])
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["method"], scope["path"]:
+            case "POST", path if path in FLEET_ROUTES:
+                await self._serve_fleet(scope, receive, send)
+            case "POST", "/covey/enrol":
+                await self._serve_enrolment(scope, receive, send)
+            case "POST", "/covey/installed":
+                await self._serve_installed(scope, receive, send)
+            case "GET", "/health":
+                await answer(send, 200, {"state": "serving"})
+            case "GET", "/covey/ca.crt":
+                await send_bytes(send, 200, self._authority.read_bytes(), content_type="application/x-pem-file")
+            case "GET", path if path.startswith("/tuf/"):
+                await self._serve_file(path, send)
+            case _:
+                raise Refused(404, "unknown", "there is nothing here")
+
+    async def _serve_fleet(self, scope: Scope, receive: Receive, send: Send) -> None:
+        device, body = await self._authenticate(scope, receive, limit=FLEET_BODY)
+        node, path = device.node_id, scope["path"].removeprefix(FLEET)
+        self.traffic.add(device.name, up=len(body))
+        if node is None:
+            raise Refused(503, "starting", "this device was approved a moment ago; try again in a second")
+        if path == "activate-node":
+            await asyncio.to_thread(self._release_node, node)
+        if path == "pull-messages":
+            await self._mailbox.rest(node)
+            self._require_approved(self._device(device.public_key))
+        answered = _Counted(send, release=self.release)
+        await self._fleet(scope, replay(body, receive), answered)
+        self.traffic.add(device.name, down=answered.bytes)
+        if path == "pull-messages" and not answered.bytes:
+            self._mailbox.empty(node)
+
+    async def _serve_enrolment(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await self._read(scope, receive, limit=SMALL_BODY)
+        key = self._verify(scope, body)
+        try:
+            enroll.enrol(self._store, body, signed_by=key)
+        except WireError as error:
+            raise Refused(400, "malformed", str(error)) from None
+        except InputError as error:
+            raise Refused(403, "invitation", str(error)) from None
+        await answer(send, 200, {"state": "pending"})
+
+    async def _serve_installed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        device, body = await self._authenticate(scope, receive, limit=SMALL_BODY)
+        try:
+            enroll.record_installed(self._store, device, body)
+        except WireError as error:
+            raise Refused(400, "malformed", str(error)) from None
+        self.traffic.add(device.name, up=len(body))
+        await answer(send, 200, {"state": "recorded"}, covey_release=str(self.release))
+
+    async def _serve_file(self, path: str, send: Send) -> None:
+        """A file of the TUF repository, which is public and signed; nothing beside it can be named."""
+        file = self._repository / path.removeprefix("/tuf/")
+        if not (_FILE.fullmatch(path) and file.resolve().is_relative_to(self._repository) and file.is_file()):
+            raise Refused(404, "unknown", "there is no such file")
+        body = await asyncio.to_thread(file.read_bytes)
+        await send_bytes(send, 200, body, content_type="application/octet-stream")
+
+    # -- who speaks -------------------------------------------------------------------------
+
+    async def _authenticate(self, scope: Scope, receive: Receive, *, limit: int) -> tuple[Device, bytes]:
+        """The approved device that signed this request, and its body; only an approved key may send a large one."""
+        device = self._device(signing.claimed_key(headers_of(scope)))
+        approved = device is not None and device.state == "approved"
+        body = await self._read(scope, receive, limit=limit if approved else min(limit, SMALL_BODY))
+        return self._require_approved(self._device(self._verify(scope, body))), body
+
+    def _device(self, key: bytes | None) -> Device | None:
+        return self._store.device_by_key(key) if key else None
+
+    @staticmethod
+    def _require_approved(device: Device | None) -> Device:
+        if device is None:
+            raise Refused(401, "unknown", "this device is not enrolled; join with an invitation")
+        if device.state == "pending":
+            raise Refused(403, "pending", "this device waits for the operator's approval")
+        if device.state == "revoked":
+            raise Refused(403, "revoked", "the operator revoked this device")
+        return device
+
+    def _verify(self, scope: Scope, body: bytes) -> bytes:
+        """The key that signed this request, now and only once."""
+        headers, now = headers_of(scope), self._clock()
+        try:
+            key = signing.verify(headers, method=scope["method"], path=scope["path"], body=body, now=now)
+        except WireError as error:
+            raise Refused(401, "signature", str(error)) from None
+        if self._replays.seen(key, headers[signing.NONCE], now=now):
+            raise Refused(401, "replay", "this request was received before")
+        return key
+
+    @staticmethod
+    async def _read(scope: Scope, receive: Receive, *, limit: int) -> bytes:
+        """The body, or a refusal before more than `limit` bytes are held."""
+        too_large = Refused(413, "too-large", f"a body here may have {limit} bytes")
+        declared = headers_of(scope).get("content-length", "0")
+        if not declared.isdigit() or int(declared) > limit:
+            raise too_large
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await read_body(receive, limit=limit)
+        except BodyTooLarge:
+            raise too_large from None
+        except TimeoutError:
+            raise Refused(408, "slow", f"the body took more than {BODY_SECONDS:.0f} seconds") from None
+
+
+class _Counted:
+    """Passes an answer on, counts its body, and adds the hint that a newer release exists."""
+
+    def __init__(self, send: Send, *, release: int) -> None:
+        self._send, self._release = send, str(release).encode()
+        self.bytes = 0
+
+    async def __call__(self, event: Event) -> None:
+        """Pass one part on."""
+        if event["type"] == "http.response.start":
+            event["headers"] = [*event["headers"], (b"covey-release", self._release)]
+        else:
+            self.bytes += len(event.get("body", b""))
+        await self._send(event)

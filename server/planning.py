@@ -1,0 +1,109 @@
+"""From what an operator typed to a request that can be queued; refused here rather than by every device."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from server.records import CampaignRequest, SurveyRequest
+from server.store import Store
+from shared import wire
+from shared.drift import SurveyRole
+from shared.errors import InputError, WireError
+from shared.tasks import Task, Training, Window
+
+
+def campaign(
+    store: Store, task: Task, *, window: Window, training: Training, base_version: int | None,
+    quorum: int | None, cohort: int | None, deadline_seconds: float,
+) -> CampaignRequest:  # fmt: skip
+    """A campaign from the newest version unless another is named; by default all devices are asked, two thirds enough.
+
+    Raise `InputError` if no device could accept it.
+    """
+    asked = fleet_size(store) if cohort is None else cohort
+    enough = max(1, -(-2 * asked // 3)) if quorum is None else quorum
+    if not 1 <= enough <= asked:
+        raise InputError(f"quorum must lie between 1 and the cohort of {asked}, got {enough}")
+    check_ceiling(task, training)
+    return CampaignRequest(
+        task=task.name, window=window, training=training, base_version=base_of(store, task, base_version),
+        quorum=enough, cohort=asked, deadline_seconds=deadline_seconds,
+    )  # fmt: skip
+
+
+def survey(
+    store: Store, task: Task, *, window: Window, role: SurveyRole, features: bool, quorum: int | None,
+    deadline_seconds: float,
+) -> SurveyRequest:  # fmt: skip
+    """A survey about the release in force; raise `InputError` if there is none."""
+    releases = store.releases(task.name)
+    if not releases:
+        raise InputError(f"task {task.name!r} has no release to survey; `covey promote` makes one")
+    fleet = fleet_size(store)
+    enough = max(1, -(-fleet // 2)) if quorum is None else quorum
+    return SurveyRequest(
+        task=task.name, release=releases[-1].number, window=window, role=role, features=features,
+        quorum=enough, deadline_seconds=deadline_seconds,
+    )  # fmt: skip
+
+
+def overridden(training: Training, settings: Sequence[str], *, rounds: int | None) -> Training:
+    """The task's training with `NAME=VALUE` settings put in place of its own; raise `InputError` for a bad one."""
+    changes = dict(_setting(text) for text in settings)
+    if rounds is not None:
+        changes["rounds"] = rounds
+    try:
+        return wire.decode(Training, {**wire.encode(training), **changes}, what="training")
+    except WireError as error:
+        raise InputError(str(error)) from None
+
+
+def window_of(text: str) -> Window:
+    """`START..END` in ISO dates, either side may be empty; raise `InputError`."""
+    start, dots, end = text.partition("..")
+    if text and not dots:
+        raise InputError(f"window must be START..END, such as 2013-01-01..2013-07-01, got {text!r}")
+    try:
+        return Window(start=start, end=end)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"window {text!r} cannot be used: {error}") from None
+
+
+def base_of(store: Store, task: Task, number: int | None) -> int:
+    """The version to start from: the one named, or the newest of the task's revision."""
+    versions = [version for version in store.versions(task.name) if version.revision == task.revision]
+    if number is None and versions:
+        return versions[-1].number
+    if number in {version.number for version in versions}:
+        return int(number or 0)
+    raise InputError(f"version {number} is not one of task {task.name!r}, revision {task.revision}; see `covey models`")
+
+
+def fleet_size(store: Store) -> int:
+    """How many devices are approved; raise `InputError` if none is."""
+    approved = sum(device.state == "approved" for device in store.devices())
+    if not approved:
+        raise InputError("no device is approved yet; `covey fleet` shows who waits, `covey approve NAME` lets one in")
+    return approved
+
+
+def check_ceiling(task: Task, training: Training) -> None:
+    """Raise `InputError` for training that protects less than the signed task promises."""
+    ceiling = task.privacy
+    if training.noise_multiplier < ceiling.min_noise_multiplier:
+        raise InputError(f"noise_multiplier must be at least {ceiling.min_noise_multiplier} for task {task.name!r}")
+    limits = ("sample_rate", ceiling.max_sample_rate), ("steps", ceiling.max_steps)
+    for name, most in (*limits, ("max_grad_norm", ceiling.max_grad_norm)):
+        if getattr(training, name) > most:
+            raise InputError(f"{name} must be at most {most} for task {task.name!r}; devices would refuse")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    known = {field.name for field in fields(Training)}
+    if not equals or name not in known:
+        raise InputError(f"a setting is NAME=VALUE with a name of {sorted(known)}, got {text!r}")
+    try:
+        return name, int(value) if value.lstrip("-").isdigit() else float(value)
+    except ValueError:
+        raise InputError(f"{name} must be a number, got {value!r}") from None

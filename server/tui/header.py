@@ -1,0 +1,78 @@
+"""The two lines on top: federation, what is going on, how old the figures are; and the five views."""
+
+from textual import events
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from server.tui.figures import ENDED, current_run
+from server.tui.rounds import phase_line
+from server.tui.watcher import Snapshot
+from server.tui.words import ago, line, muted, strong, toned
+
+VIEWS = ("Fleet", "Rounds", "Models", "Drift", "Privacy")
+
+
+class Header(Static):
+    """One line that is always right about the whole federation."""
+
+    def show(self, snapshot: Snapshot | None, now: float, trouble: str) -> None:
+        """Name on the left, run in the middle, age on the right."""
+        left = line(toned(" ▚ covey ", "bold $text-primary"), strong(snapshot.federation if snapshot else ""))
+        right = self._age(snapshot, now, trouble)
+        middle = run_words(snapshot) if snapshot else muted("reading the store …")
+        room = self.size.width - left.cell_length - right.cell_length - 4
+        if middle.cell_length > room and snapshot:
+            middle = run_words(snapshot, short=True)
+        middle = middle.truncate(max(0, room), ellipsis=True)
+        gap = max(1, self.size.width - left.cell_length - right.cell_length - middle.cell_length - 3)
+        self.update(line(left, "  ", middle, " " * gap, right, " "))
+
+    @staticmethod
+    def _age(snapshot: Snapshot | None, now: float, trouble: str) -> Content:
+        if trouble:
+            return toned("✕ store unreadable, figures are old", "$text-error")
+        if snapshot is None or snapshot.newest is None:
+            return muted("no news yet")
+        return muted(f"news {ago(snapshot.newest, now)}")
+
+
+def run_words(snapshot: Snapshot, *, short: bool = False) -> Content:
+    """The run under way, or that there is none."""
+    run = current_run(snapshot.runs)
+    if run is None or run.state in ENDED:
+        return muted("○ idle" if run is None else f"○ idle · run {run.id} {run.state}")
+    return line(muted(f"run {run.id} "), phase_line(run, snapshot.progress.get(run.id), short=short))
+
+
+class Tabs(Static):
+    """The views by number; a click chooses as a key does."""
+
+    class Chosen(Message):
+        """A view was clicked."""
+
+        def __init__(self, view: str) -> None:
+            """Name the view."""
+            super().__init__()
+            self.view = view
+
+    def show(self, current: str) -> None:
+        """Mark the current view."""
+        self.update(
+            line(" ", *(self._tab(number, name, current) for number, name in enumerate(VIEWS, start=1)), gap=" ")
+        )
+
+    @staticmethod
+    def _tab(number: int, name: str, current: str) -> Content:
+        if name == current:
+            return toned(f" {number} {name} ", "bold reverse $text-primary")
+        return line(toned(f" {number}", "$text-primary"), muted(f" {name} "))
+
+    def on_click(self, event: events.Click) -> None:
+        """Find the view under the mouse."""
+        edge = 2
+        for number, name in enumerate(VIEWS, start=1):
+            edge += len(f" {number} {name} ") + 1
+            if event.x < edge:
+                self.post_message(self.Chosen(name))
+                return

@@ -1,0 +1,125 @@
+"""The Privacy view: what our plans cost each device at most, and what one more campaign would."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+
+from server.tui.charts import Stack
+from server.tui.spending import MOST_CAMPAIGNS, Spending, campaign_event, epsilon, merged
+from server.tui.table import Column, Row, Table
+from server.tui.view import Panel, View, advice, framed
+from server.tui.watcher import Snapshot
+from server.tui.words import line, lines, muted, plural, strong, toned
+from shared.tasks import Task
+
+
+def legend(width: int) -> Content:
+    """What the bar's parts mean, as far as there is room."""
+    long = "━ spent   ╍ one more campaign   │ ceiling"
+    return Content(long if width >= len(long) else "━ spent ╍ next │ ceiling")
+
+
+COLUMNS = (
+    Column("Device", 14),
+    Column("ε ≤", 5, right=True),
+    Column(legend, 14, grow=True),
+    Column("then", 5, right=True),
+    Column("room for", 14),
+    Column("Rounds", 6, right=True, rank=1),
+    Column("Surveys", 7, right=True, rank=2),
+)
+
+
+class PrivacyView(View):
+    """One task at a time: the newest run's, until a person moves on with `t`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("t", "app.next_task", "Next task")]
+    picked: str | None = None
+
+    def panels(self) -> ComposeResult:
+        """What a campaign costs; who has spent what."""
+        yield Panel("Ceiling", id="ceiling")
+        yield framed(Table(COLUMNS, id="spending"), "Devices")
+
+    def hint(self, snapshot: Snapshot) -> Content | None:
+        """Without a task there is no ceiling, without devices no spend."""
+        if not snapshot.tasks:
+            return advice(
+                "There is no task yet, so no device has spent anything.",
+                ("covey task tasks/flights.toml", "publishes a task with its privacy ceiling"),
+            )
+        if not any(snapshot.charges.values()):
+            return advice(
+                "No device is approved yet, so nobody has spent anything.",
+                ("covey invite", "prints an invitation"),
+                ("covey approve NAME", "lets a device that joined take part"),
+            )
+        return None
+
+    def fill(self, snapshot: Snapshot) -> None:
+        """One bar a device, the most spent first."""
+        task = self.task_on_show(snapshot)
+        if task is None:
+            return
+        rows = sorted(snapshot.spending(task), key=lambda each: (-each.epsilon, each.device))
+        panel = self.query_one("#ceiling", Panel)
+        panel.border_title = f"{task.name} · {task.title}"
+        panel.update(summary(task, rows))
+        self.query_one("#spending", Table).show([spending_row(each, task) for each in rows])
+
+    def next_task(self) -> None:
+        """Move on to the next task, from the last to the first."""
+        if self.snapshot and (now := self.task_on_show(self.snapshot)):
+            names = [task.name for task in self.snapshot.tasks]
+            self.picked = names[(names.index(now.name) + 1) % len(names)]
+            self.refill()
+
+    def task_on_show(self, snapshot: Snapshot) -> Task | None:
+        """The task on show."""
+        return snapshot.task(self.picked or (snapshot.runs[-1].task if snapshot.runs else None))
+
+
+def summary(task: Task, rows: list[Spending]) -> Content:
+    """The ceiling, the price of a campaign, and how many devices could pay it."""
+    training, privacy = task.training, task.privacy
+    price = epsilon(merged([campaign_event(training)]), privacy.delta)
+    able = sum(each.campaigns_left > 0 for each in rows)
+    tone = "$text-success" if able == len(rows) else "$text-warning"
+    return lines(
+        line(muted("ceiling   "), strong(f"ε {privacy.epsilon:g}"), muted(f" at δ {privacy.delta:g}, signed with the task")),
+        line(
+            muted("campaign  "), strong(f"ε {price:.2f}"),
+            muted(f" by itself: {training.rounds} rounds of {training.steps} steps, noise {training.noise_multiplier:g}, "
+                  f"rate {training.sample_rate:g}"),
+        ),
+        line(muted("next      "), toned(f"{able} of {plural(len(rows), 'device')} could take part in one more", tone)),
+        muted("Upper bounds from our own plans. What its owner granted only a device knows."),
+    )  # fmt: skip
+
+
+def spending_row(each: Spending, task: Task) -> Row:
+    """One device."""
+    limit = task.privacy.epsilon
+    scale = max(limit, each.after) * 1.02
+    over = each.after > limit
+    bar = Stack(
+        (
+            (each.epsilon / scale, "━", "$warning" if over else "$primary"),
+            ((each.after - each.epsilon) / scale, "╍", "$error" if over else "$foreground 60%"),
+        ),
+        limit / scale,
+    )
+    then = toned(f"{each.after:.2f}", "$text-error" if over else "$foreground 60%")
+    cells = (strong(each.device), f"{each.epsilon:.2f}", bar, then, room(each), str(each.rounds), str(each.surveys))
+    return Row(each.device, cells)
+
+
+def room(each: Spending) -> Content:
+    """How many more campaigns fit."""
+    if each.campaigns_left == 0:
+        return toned("✕ no campaign", "$text-error")
+    more = f"{MOST_CAMPAIGNS}+" if each.campaigns_left == MOST_CAMPAIGNS else str(each.campaigns_left)
+    noun = "campaign" if each.campaigns_left == 1 else "campaigns"
+    return toned(f"✓ {more} {noun}", "$text-success")

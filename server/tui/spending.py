@@ -1,0 +1,135 @@
+"""What our own plans have cost each device at most: an upper bound, since what is left only a device knows."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from server.records import Device, Run, SurveyRequest
+from shared import accounting, wire
+from shared.errors import WireError
+from shared.privacy import SampledGaussian
+from shared.rounds import RoundResult
+from shared.tasks import DriftSettings, Task, Training
+
+History = frozenset[SampledGaussian]
+MOST_CAMPAIGNS = 99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What one task's plans have cost one device at most, and what another campaign would."""
+
+    device: str
+    rounds: int
+    surveys: int
+    epsilon: float
+    after: float
+    campaigns_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charges:
+    """What one device may have charged: how many rounds and surveys, and their events, merged."""
+
+    device: str
+    rounds: int
+    surveys: int
+    events: History
+
+
+def campaign_event(training: Training) -> SampledGaussian:
+    """All rounds of a campaign as one event: any split of the same steps costs the same."""
+    steps = training.steps * training.rounds
+    return SampledGaussian(noise_multiplier=training.noise_multiplier, sample_rate=training.sample_rate, steps=steps)
+
+
+@lru_cache(maxsize=4096)
+def epsilon(history: History, delta: float) -> float:
+    """What merged events cost; devices with the same history share the answer."""
+    return accounting.epsilon(history, delta=delta)
+
+
+def merged(events: Iterable[SampledGaussian]) -> History:
+    """Events with the same noise and rate as one, with their steps added."""
+    steps: Counter[tuple[float, float]] = Counter()
+    for event in events:
+        steps[event.noise_multiplier, event.sample_rate] += event.steps
+    return frozenset(
+        SampledGaussian(noise_multiplier=noise, sample_rate=rate, steps=count) for (noise, rate), count in steps.items()
+    )
+
+
+def spending(
+    task: Task, devices: Sequence[Device], rounds: Sequence[RoundResult], runs: Sequence[Run]
+) -> tuple[Spending, ...]:
+    """The spend of every approved device, by name."""
+    return tuple(price(each, task) for each in charges(task, devices, rounds, runs))
+
+
+def charges(
+    task: Task, devices: Sequence[Device], rounds: Sequence[RoundResult], runs: Sequence[Run]
+) -> tuple[Charges, ...]:
+    """What every approved device may have charged for a task, counted high.
+
+    A device that was asked and did not refuse may have charged, whether or not its reply arrived; a survey
+    does not say who answered, so each device enrolled before its end counts as asked.
+    """
+    trained = _events_by_device(task, rounds)
+    surveys = [(run, survey_events(run, task.drift)) for run in runs if _counts(run, task)]
+    approved = [device for device in devices if device.state == "approved"]
+    return tuple(_charges_of(device, trained.get(device.name, []), surveys) for device in approved)
+
+
+def price(each: Charges, task: Task) -> Spending:
+    """What the charges come to, now and after one more campaign as the task describes it."""
+    campaign, privacy = campaign_event(task.training), task.privacy
+    return Spending(
+        device=each.device,
+        rounds=each.rounds,
+        surveys=each.surveys,
+        epsilon=epsilon(each.events, privacy.delta),
+        after=epsilon(merged([*each.events, campaign]), privacy.delta),
+        campaigns_left=campaigns_left(each.events, campaign, ceiling=privacy.epsilon, delta=privacy.delta),
+    )
+
+
+@lru_cache(maxsize=4096)
+def campaigns_left(spent: History, campaign: SampledGaussian, *, ceiling: float, delta: float) -> int:
+    """How many more campaigns fit under the ceiling, counted to 99."""
+    before, one = accounting.renyi(spent), accounting.renyi([campaign])
+    count = 0
+    while count < MOST_CAMPAIGNS and accounting.epsilon_of(before + (count + 1) * one, delta=delta) <= ceiling:
+        count += 1
+    return count
+
+
+def survey_events(run: Run, drift: DriftSettings) -> list[SampledGaussian]:
+    """What a survey charges: one event for the score, one for all features together."""
+    try:
+        features = wire.from_json(SurveyRequest, run.request.encode()).features
+    except WireError:
+        features = True
+    noises = (drift.score_noise_multiplier, drift.feature_noise_multiplier)[: 1 + features]
+    return [SampledGaussian(noise_multiplier=noise, sample_rate=1.0, steps=1) for noise in noises]
+
+
+def _counts(run: Run, task: Task) -> bool:
+    return run.kind == "survey" and run.task == task.name and run.started_at is not None
+
+
+def _events_by_device(task: Task, rounds: Iterable[RoundResult]) -> dict[str, list[SampledGaussian]]:
+    events: dict[str, list[SampledGaussian]] = {}
+    for result in rounds:
+        if result.plan.task == task.name:
+            for name in set(result.cohort) - result.refusals.keys():
+                events.setdefault(name, []).append(result.plan.event)
+    return events
+
+
+def _charges_of(
+    device: Device, trained: Sequence[SampledGaussian], surveys: Sequence[tuple[Run, list[SampledGaussian]]]
+) -> Charges:
+    asked = [events for run, events in surveys if run.finished_at is None or device.enrolled_at <= run.finished_at]
+    events = merged([*trained, *(event for events in asked for event in events)])
+    return Charges(device=device.name, rounds=len(trained), surveys=len(asked), events=events)

@@ -1,0 +1,84 @@
+"""Who may import whom, and that our top-level names are nobody else's."""
+
+import ast
+import importlib.metadata
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OURS = ("server", "client", "shared", "simulations")
+
+
+def contracts() -> list[str]:
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return [contract["name"] for contract in document["tool"]["importlinter"]["contracts"]]
+
+
+def lint(root: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as main; main()", "--no-cache"]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+def test_every_import_contract_is_kept() -> None:
+    found = lint(ROOT)
+    assert found.returncode == 0, found.stdout + found.stderr
+    # Long names are wrapped in the table, so the tally is what tells.
+    assert f"{len(contracts())} kept, 0 broken" in found.stdout
+
+
+def test_there_are_contracts_to_keep() -> None:
+    assert len(contracts()) >= 2
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported"), [("server", "client"), ("client", "server"), ("shared", "server"), ("shared", "client")]
+)
+def test_the_contracts_would_notice_a_forbidden_import(tmp_path: Path, importer: str, imported: str) -> None:
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    for package in (*OURS, "server/tui"):
+        (tmp_path / package).mkdir(parents=True, exist_ok=True)
+        (tmp_path / package / "__init__.py").write_text("")
+    (tmp_path / importer / "offender.py").write_text(f"import {imported}\n")
+    found = lint(tmp_path)
+    assert found.returncode != 0
+    assert f"{importer}.offender -> {imported}" in found.stdout
+
+
+def test_no_installed_distribution_uses_our_top_level_names() -> None:
+    providers = importlib.metadata.packages_distributions()
+    strangers = {name: set(providers.get(name, [])) - {"covey"} for name in OURS}
+    assert not any(strangers.values()), strangers
+
+
+def test_our_names_shadow_no_standard_module() -> None:
+    assert not set(OURS) & set(sys.stdlib_module_names)
+
+
+# A library's home: nothing else may import it. Lazily imported libraries count too.
+HOMES = {
+    "opendp": {"client/drift.py"},
+    "opacus": {"client/noise.py", "client/training.py"},
+}
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_a_library_lives_in_its_home(library: str) -> None:
+    files = [path for package in ("server", "client", "shared") for path in (ROOT / package).rglob("*.py")]
+    importers = {str(path.relative_to(ROOT)) for path in files if library in imports(path)}
+    assert importers
+    assert importers <= HOMES[library]
+
+
+def imports(path: Path) -> set[str]:
+    """The top-level names that a file imports anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found

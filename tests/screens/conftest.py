@@ -1,0 +1,80 @@
+"""Federations to look at, and a terminal on one that stands still in time."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+from screens import story
+from textual.pilot import Pilot
+
+from server.tui.acts import Ran
+from server.tui.app import CoveyApp
+
+Commands = list[tuple[str, ...]]
+Open = Callable[..., CoveyApp]
+
+
+@pytest.fixture
+def commands() -> Commands:
+    """What the terminal ran, in order."""
+    return []
+
+
+@pytest.fixture
+def opened(commands: Commands) -> Open:
+    """A terminal on a home, at the story's moment, whose commands are only written down."""
+
+    async def note(arguments: Sequence[str]) -> Ran:
+        commands.append(tuple(arguments))
+        return Ran(code=0, said="done")
+
+    def open_app(home: Path, runner: Callable[[Sequence[str]], Awaitable[Ran]] = note) -> CoveyApp:
+        return CoveyApp(home, clock=lambda: story.NOW, runner=runner)
+
+    return open_app
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Path:
+    """The whole story, with a campaign at round 7."""
+    story.tell(tmp_path / "home").close()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def idle(tmp_path: Path) -> Path:
+    """The same, with no run under way."""
+    story.without_run(tmp_path / "home").close()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    """A federation that was only just made."""
+    story.found(tmp_path / "home").close()
+    return tmp_path / "home"
+
+
+async def settled(pilot: Pilot[None]) -> CoveyApp:
+    """The terminal once it has read the store and drawn what it read."""
+    app = pilot.app
+    assert isinstance(app, CoveyApp)
+    return await until(pilot, lambda: app.snapshot is not None)
+
+
+async def until(pilot: Pilot[None], reached: Callable[[], object]) -> CoveyApp:
+    """Let the terminal work until something is so."""
+    app = pilot.app
+    assert isinstance(app, CoveyApp)
+    for _ in range(400):
+        if reached():
+            await pilot.pause()
+            await pilot.pause()
+            return app
+        await pilot.pause(0.025)
+    raise AssertionError("the terminal never came to it")
+
+
+def text_of(app: CoveyApp) -> str:
+    """Everything on screen, as text."""
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())

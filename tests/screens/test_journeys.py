@@ -1,0 +1,194 @@
+"""What an operator does with the keyboard, from one end to the other."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from screens import story
+from screens.conftest import Commands, Open, settled, text_of, until
+from textual.widgets import Button, Input, Static
+
+from server.config import Federation
+from server.store import Store
+from server.tui.acts import Ran, run_covey
+from server.tui.confirm import ConfirmDialog, StartDialog
+from server.tui.header import VIEWS
+from shared.accounting import epsilon
+from shared.privacy import SampledGaussian
+
+
+async def test_number_keys_switch_views(opened: Open, told: Path) -> None:
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        for number, name in enumerate(VIEWS, start=1):
+            await pilot.press(str(number))
+            shown = [type(view).__name__ for view in app.query("View") if view.display]
+            assert (app.current, shown) == (name, [f"{name}View"])
+
+
+async def test_a_click_on_a_view_switches_to_it(opened: Open, told: Path) -> None:
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        await pilot.click("#tabs", offset=(37, 0))
+        assert app.current == "Drift"
+
+
+async def test_start_dialog_shows_price_and_command_and_runs_exactly_that(
+    opened: Open, idle: Path, commands: Commands
+) -> None:
+    async with opened(idle).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, StartDialog))
+        fill(app.screen, rounds="5", start="2013-07-01", end="2013-10-01", quorum="4")
+        await pilot.pause()
+        said = text_of(app)
+        cost = epsilon([SampledGaussian(noise_multiplier=1.2, sample_rate=1 / 32, steps=5 * 16)], delta=1e-5)
+        assert f"Costs each device at most ε {cost:.2f} by itself" in said
+        assert "a round counts once 4 answered" in said
+        shown = str(app.screen.query_one("#command", Static).visual)
+        await pilot.press("enter")
+        await until(pilot, lambda: commands)
+    words = "start flights --rounds 5 --quorum 4 --window 2013-07-01..2013-10-01 --detach"
+    assert commands == [("--home", str(idle), *words.split())]
+    assert shown.endswith(shlex.join(["covey", *commands[0]]))
+
+
+async def test_start_dialog_names_the_field_that_is_wrong_and_starts_nothing(
+    opened: Open, idle: Path, commands: Commands
+) -> None:
+    async with opened(idle).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, StartDialog))
+        fill(app.screen, rounds="none", start="2013-10-01", end="2013-07-01", quorum="9")
+        await pilot.pause()
+        said = text_of(app)
+        assert "a whole number from 1 to 10000" in said
+        assert "must come after the start" in said
+        assert "a whole number from 1 to 8" in said
+        assert app.screen.query_one("#go", Button).disabled
+        await pilot.press("enter")
+        assert isinstance(app.screen, StartDialog)
+    assert commands == []
+
+
+async def test_a_started_campaign_appears_as_a_queued_run(opened: Open, idle: Path) -> None:
+    async with opened(idle, run_covey).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        await pilot.press("2", "s")
+        await until(pilot, lambda: isinstance(app.screen, StartDialog))
+        await pilot.press("enter")
+        await until(pilot, lambda: app.snapshot and app.snapshot.runs[-1].state == "queued")
+        assert "◌ queued" in text_of(app)
+        assert app.snapshot
+        assert '"rounds":20' in app.snapshot.runs[-1].request
+
+
+async def test_stop_asks_first_and_then_stops(opened: Open, told: Path) -> None:
+    async with opened(told, run_covey).run_test(size=(80, 24)) as pilot:
+        app = await settled(pilot)
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        assert app.focused is app.screen.query_one("#cancel")
+        await pilot.press("shift+tab", "enter")
+        await until(pilot, lambda: app.snapshot and app.snapshot.runs[-1].state == "stopping")
+        assert "◐ stopping" in text_of(app)
+
+
+@pytest.mark.parametrize("key", ["s", "question_mark"])
+async def test_escape_closes_a_dialog_and_does_nothing(
+    opened: Open, idle: Path, commands: Commands, key: str
+) -> None:
+    async with opened(idle).run_test(size=(80, 24)) as pilot:
+        app = await settled(pilot)
+        await pilot.press(key)
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+    assert commands == []
+
+
+async def test_enter_on_a_dangerous_dialog_cancels(opened: Open, told: Path, commands: Commands) -> None:
+    async with opened(told).run_test(size=(80, 24)) as pilot:
+        app = await settled(pilot)
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+    assert commands == []
+
+
+async def test_a_failed_command_shows_its_last_line(opened: Open, told: Path) -> None:
+    async def fail(arguments: Sequence[str]) -> Ran:
+        return Ran(code=1, said="covey: the roster key is missing; restore keys/ from a backup")
+
+    async with opened(told, fail).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await pilot.press("enter")
+        await until(pilot, lambda: app._notifications)
+        [shown] = app._notifications
+        assert (shown.severity, shown.message) == ("error", "covey: the roster key is missing; restore keys/ from a backup")
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (["1", "a"], ["approve", "PHL-AA"]),
+        (["1", "down", "X"], ["revoke", "EWR-B6"]),
+        (["3", "p"], ["promote", "27"]),
+        (["3", "w"], ["withdraw", "2"]),
+        (["4", "v"], ["survey", "flights", "--detach"]),
+    ],
+)
+async def test_each_act_runs_its_command(
+    opened: Open, told: Path, commands: Commands, keys: list[str], words: list[str]
+) -> None:
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        await pilot.press(*keys)
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        app.screen.query_one("#go", Button).focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: commands)
+    assert commands == [("--home", str(told), *words)]
+
+
+async def test_the_screen_follows_the_store_while_a_run_goes_on(opened: Open, told: Path) -> None:
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        await pilot.press("2")
+        store = Store(Federation(told).database)
+        store.set_progress(story.Progress(
+            run_id=5, round_number=8, rounds=20, phase="training", cohort=7, returned=1, refused=0, at=story.NOW
+        ))  # fmt: skip
+        await until(pilot, lambda: "round 8 of 20" in text_of(app))
+        store.close()
+
+
+async def test_what_cannot_be_done_is_not_offered(opened: Open, told: Path, empty: Path) -> None:
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        assert "Start rounds" not in text_of(app)
+        await pilot.press("s")
+        assert len(app.screen_stack) == 1
+
+
+async def test_a_smaller_terminal_than_any_does_no_harm(opened: Open, told: Path) -> None:
+    async with opened(told).run_test(size=(40, 12)) as pilot:
+        app = await settled(pilot)
+        for key in "12345":
+            await pilot.press(key)
+        await pilot.resize_terminal(20, 6)
+        await pilot.pause()
+        assert app.is_running
+
+
+def fill(dialog: object, **values: str) -> None:
+    """Type into the dialog's fields."""
+    assert isinstance(dialog, StartDialog)
+    for name, value in values.items():
+        dialog.query_one(f"#{name}", Input).value = value
