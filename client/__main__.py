@@ -112,6 +112,29 @@ def ledger(home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def predict(
+    record: Annotated[str | None, typer.Option(help='One record, as JSON: \'{"hour": 17, "carrier": "UA"}\'.')] = None,
+    file: Annotated[Path | None, typer.Option(help="Many records: one JSON object a line.")] = None,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the release that serves on this device; nothing leaves it."""
+    from client.records import read_records
+
+    records = read_records(record, file)
+    from client.inference import Predictor
+
+    predictor = Predictor(AgentHome(home))
+    for one in records:
+        answer = predictor.predict(one)
+        if as_json:
+            print(json.dumps(dataclasses.asdict(answer)))
+        else:
+            scores = ", ".join(f"{name} {score:.3f}" for name, score in answer.scores.items())
+            print(f"{answer.label}  ({scores}; release {answer.release}, {answer.latency_us:.0f} us)")
+
+
+@app.command()
 def pause(home: Home = DEFAULT_HOME) -> None:
     """Decline every request from now on; predictions go on."""
     from client.settings import set_paused

@@ -1,11 +1,11 @@
 """The device's own rows: read column by column from Parquet or CSV, kept or dropped one row at a time.
 
-Whether a row counts depends on that row and on the task alone (privacy rule 3): it lies in the window and
-its label is known.
+Whether a row counts depends on that row and on the task alone (privacy rule 3): nothing is inferred from
+other rows, neither a type nor a date's format, and a row that cannot be read spoils only itself.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,19 @@ class Examples:
     labels: NDArray[np.int64]
 
 
+ISO_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d")
+"""How a timestamp may be written in CSV."""
+
+UNKNOWN = -1
+"""The label of a row whose outcome is not known, or not one of the task's."""
+
+
 def read_examples(path: Path, task: Task, window: Window) -> Examples:
-    """Encode the labelled rows of a window."""
+    """Encode the rows of a window whose label is known."""
     columns, labels = read_columns(path, task, window)
-    return Examples(inputs=encode_columns(task.features, columns), labels=labels)
+    known = labels != UNKNOWN
+    inputs = encode_columns(task.features, {name: column[known] for name, column in columns.items()})
+    return Examples(inputs=inputs, labels=labels[known])
 
 
 def no_examples(task: Task) -> Examples:
@@ -38,13 +47,13 @@ def no_examples(task: Task) -> Examples:
 
 
 def read_columns(path: Path, task: Task, window: Window) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
-    """Read raw columns by name, and labels, of the labelled rows of a window.
+    """Read raw columns by name, and labels (`UNKNOWN` where there is none), of every row of a window.
 
     Numbers are float32 with NaN where missing, texts are objects with `None` where missing. Raises `InputError`
     when the file cannot be read and `ContractError` when it lacks a column, each naming the file.
     """
     try:
-        frame = _labelled(_scan(path, task), task, window).collect()
+        frame = _select(_within(_scan(path, task), task, window), task).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"data file {path} cannot be read: {str(error).splitlines()[0]}") from None
     numbers = {name: frame[name].to_numpy().astype(np.float32) for name in task.numbers}
@@ -58,7 +67,7 @@ def _scan(path: Path, task: Task) -> pl.LazyFrame:
         raise InputError(f"data file {path} must end in .parquet or .csv")
     if not path.is_file():
         raise InputError(f"data file {path} does not exist")
-    frame = pl.scan_parquet(path) if path.suffix == ".parquet" else pl.scan_csv(path, infer_schema=False)
+    frame = pl.scan_parquet(path) if path.suffix == ".parquet" else _scan_csv(path)
     present = frame.collect_schema().names()
     needed = (*task.numbers, *task.texts, task.label.column, *([task.timestamp] if task.timestamp else []))
     if missing := [name for name in needed if name not in present]:
@@ -66,36 +75,46 @@ def _scan(path: Path, task: Task) -> pl.LazyFrame:
     return frame
 
 
-def _labelled(frame: pl.LazyFrame, task: Task, window: Window) -> pl.LazyFrame:
-    """Select the task's columns in its types, the label as `@label`, and the rows that count."""
+def _scan_csv(path: Path) -> pl.LazyFrame:
+    """Open a CSV file as words, so that nothing is inferred across rows and a bad row spoils only itself."""
+    return pl.scan_csv(path, infer_schema=False, ignore_errors=True, truncate_ragged_lines=True, encoding="utf8-lossy")
+
+
+def _select(frame: pl.LazyFrame, task: Task) -> pl.LazyFrame:
+    """Select the task's columns in its types, and the label as `@label`."""
     numbers = [
         pl.col(name).cast(pl.Float64, strict=False).cast(pl.Float32).fill_null(float("nan")) for name in task.numbers
     ]
-    texts = [pl.col(name).cast(pl.String) for name in task.texts]
-    return _within(frame, task, window).with_columns(_label(task)).filter(pl.col("@label").is_not_null()).select(
-        *numbers, *texts, pl.col("@label")
-    )  # fmt: skip
+    return frame.select(*numbers, *(pl.col(name).cast(pl.String) for name in task.texts), _label(task))
 
 
 def _within(frame: pl.LazyFrame, task: Task, window: Window) -> pl.LazyFrame:
+    """Keep the rows of a window; a row without a readable timestamp is in no bounded one."""
     if task.timestamp is None:
         return frame
     when = pl.col(task.timestamp)
     if frame.collect_schema()[task.timestamp] == pl.String:
-        when = when.str.to_datetime(strict=False)
+        when = pl.coalesce(when.str.to_datetime(form, strict=False, time_unit="us") for form in ISO_FORMATS)
     when = when.cast(pl.Datetime("us"))
     if window.start:
-        frame = frame.filter(when >= datetime.fromisoformat(window.start))
+        frame = frame.filter(when >= _moment(window.start))
     if window.end:
-        frame = frame.filter(when < datetime.fromisoformat(window.end))
+        frame = frame.filter(when < _moment(window.end))
     return frame
+
+
+def _moment(text: str) -> datetime:
+    """Read a bound; one with a zone is compared in UTC."""
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def _label(task: Task) -> pl.Expr:
     """Give the class's number, or null where it is not known."""
     if isinstance(task.label, Threshold):
         value = pl.col(task.label.column).cast(pl.Float64, strict=False).fill_nan(None)
-        return (value > task.label.above).cast(pl.Int64).alias("@label")
+        return (value > task.label.above).cast(pl.Int64).fill_null(UNKNOWN).alias("@label")
     classes = list(task.label.classes)
     word = pl.col(task.label.column).cast(pl.String)
-    return word.replace_strict(classes, list(range(len(classes))), default=None, return_dtype=pl.Int64).alias("@label")
+    numbers = list(range(len(classes)))
+    return word.replace_strict(classes, numbers, default=UNKNOWN, return_dtype=pl.Int64).alias("@label")

@@ -54,7 +54,7 @@ def _columns(task: Task) -> str:
 def _sends(task: Task) -> str:
     numbers = size(task)
     return (
-        f"It sends, each round, {numbers:,} numbers ({numbers * 4 / 1000:,.1f} kB) that were learned on all rows "
+        f"It sends, each round, {numbers:,} numbers ({numbers * 4:,} bytes) that were learned on all rows "
         "together, limited in size and blurred with random noise on this machine; and, when the operator asks about "
         "drift, blurred counts of how the model's scores and the columns are distributed."
     )

@@ -32,6 +32,7 @@ from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree, Pu
 from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.inflatable.inflatable_object import (
+    InflatableObject,
     get_all_nested_objects,
     get_object_tree,
     iterate_object_tree,
@@ -126,12 +127,13 @@ class Fleet:
 
     def leave(self) -> None:
         """Give the place back, so that this device may return at once; an absent coordinator is not waited for."""
-        if self._link != "online" or not self.node_id:
-            return
         try:
-            self._http.DeactivateNode(DeactivateNodeRequest(node_id=self.node_id))
+            if self._link == "online":
+                self._http.DeactivateNode(DeactivateNodeRequest(node_id=self.node_id))
         except (httpx.HTTPError, ValueError) as error:
             log.info("left without a goodbye: %s", type(error).__name__)
+        finally:
+            self._http.close()
 
     def heads(self) -> list[tuple[Message, ObjectTree]]:
         """Messages that wait for this device: without content, each with the names of its parts."""
@@ -167,20 +169,23 @@ class Fleet:
         )
         for _ in range(5):
             answer: PushMessagesResponse = self._call(self._http.PushMessages, offer)
-            lacking = {name: parts[name].deflate() for name in answer.objects_to_push}
-            if self._store(reply.metadata.run_id, answer.session_id, lacking):
+            lacking = {name: parts[name] for name in answer.objects_to_push}
+            # Nothing lacking means that an earlier offer arrived, its answer was lost, and the coordinator is already
+            # waiting for the parts: Flower then finds the session, whose name was lost too, by each part's name.
+            stored = self._store(reply.metadata.run_id, answer.session_id if lacking else "", lacking or parts)
+            if stored or not lacking:
                 return
         raise Declined("the coordinator asked five times and kept nothing")
 
-    def _store(self, run: int, session: str, parts: dict[str, bytes]) -> bool:
-        """Send what the coordinator lacks; `False` when its push session is over and another must begin."""
-        for name, content in parts.items():
+    def _store(self, run: int, session: str, parts: dict[str, InflatableObject]) -> bool:
+        """Send parts of a reply; `False` when the coordinator did not wait for one of them (any more)."""
+        stored = True
+        for name, part in parts.items():
             request = PushObjectRequest(
-                node=self._node, run_id=run, session_id=session, object_id=name, object_content=content
+                node=self._node, run_id=run, session_id=session, object_id=name, object_content=part.deflate()
             )
-            if not self._call(self._http.PushObject, request).stored:
-                return False
-        return True
+            stored = self._call(self._http.PushObject, request).stored and stored
+        return stored
 
     def _pull(self, request: PullObjectRequest) -> bytes:
         """Fetch one part, which may take a moment to reach the coordinator; its name is its SHA-256."""

@@ -8,7 +8,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 MAX_BYTES = 1_000_000
-_NOISY = ("httpx", "httpcore", "flwr", "alembic", "asyncio")
+_NOISY = ("httpx", "httpcore", "flwr", "tuf", "asyncio")
 
 
 class JsonLines(logging.Formatter):

@@ -23,6 +23,7 @@ from shared.models import Artifact, Release
 from shared.tasks import Task
 
 TIMEOUT_SECONDS = 10.0
+PATIENCE_SECONDS = 120.0
 CLOCK_SLACK_SECONDS = 600.0
 
 
@@ -32,15 +33,20 @@ class HttpsFetcher(FetcherInterface):
     def __init__(self, ca: bytes) -> None:
         """`ca` is the authority's certificate in PEM."""
         context = ssl.create_default_context(cadata=ca.decode("ascii"))
-        self._client = httpx.Client(verify=context, timeout=TIMEOUT_SECONDS, trust_env=False)
+        plain = {"accept-encoding": "identity"}  # what is hashed is what travels
+        self._client = httpx.Client(verify=context, timeout=TIMEOUT_SECONDS, trust_env=False, headers=plain)
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         """Stream the body, in chunks that TUF counts against the signed length."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         try:
             with self._client.stream("GET", url) as response:
                 if not response.is_success:
                     raise tuf.DownloadHTTPError(f"{url} answered {response.status_code}", response.status_code)
-                yield from response.iter_raw()
+                for chunk in response.iter_raw():
+                    if time.monotonic() > deadline:
+                        raise tuf.SlowRetrievalError(f"{url} took longer than {PATIENCE_SECONDS:.0f} s")
+                    yield chunk
         except httpx.HTTPError as error:
             raise tuf.DownloadError(f"{url}: {error}") from error
 
@@ -54,6 +60,7 @@ class Trust:
         `base_url` is the coordinator's; the trust is rooted in `home.root_file`.
         """
         self._home = home
+        root = _pinned_root(home)
         _check_clock(home)
         with _in_plain_words():
             self._updater = Updater(
@@ -62,7 +69,7 @@ class Trust:
                 target_dir=str(home.staging),
                 target_base_url=f"{base_url}/tuf/targets/",
                 fetcher=fetcher,
-                bootstrap=home.root_file.read_bytes(),
+                bootstrap=root,
             )
             self._updater.refresh()
         _note_clock(home)
@@ -110,6 +117,13 @@ class Trust:
 def _custom(target: TargetFile) -> dict[str, Any]:
     custom: Any = target.unrecognized_fields.get("custom")
     return custom if isinstance(custom, dict) else {}
+
+
+def _pinned_root(home: AgentHome) -> bytes:
+    try:
+        return home.root_file.read_bytes()
+    except OSError:
+        raise InputError(f"{home.root_file}, by which releases are trusted, is missing; leave and join again") from None
 
 
 def _check_clock(home: AgentHome) -> None:

@@ -12,8 +12,8 @@ from server.runs import Ticket
 from server.store import Store
 from server.superlink import SuperLink
 
-STOP_SECONDS = 60.0
-"""How long a run that was told to stop may take to leave by itself."""
+STOP_SECONDS = 5.0
+"""How long a run that was told to stop may take to leave by itself; a round is committed whole or not at all."""
 
 log = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ body, the signature before Flower parses anything (privacy rule 20).
 """
 
 import asyncio
+import base64
 import logging
 import re
 import time
@@ -43,6 +44,7 @@ FLEET_ROUTES = frozenset(
 )
 """Flower's fleet interface without `register-node` and `unregister-node`: who is a node, the operator decides."""
 
+FLOWER_KEY = "flwr-public-key"
 SMALL_BODY = 64 * 1024
 FLEET_BODY = 32 * 1024 * 1024
 BODY_SECONDS = 120.0
@@ -125,6 +127,7 @@ class Gateway:
     async def _serve_fleet(self, scope: Scope, receive: Receive, send: Send) -> None:
         device, body = await self._authenticate(scope, receive, limit=FLEET_BODY)
         node, path = device.node_id, scope["path"].removeprefix(FLEET)
+        self._require_one_sender(scope, device)
         self.traffic.add(device.name, up=len(body))
         if node is None:
             raise Refused(503, "starting", "this device was approved a moment ago; try again in a second")
@@ -188,6 +191,12 @@ class Gateway:
         if device.state == "revoked":
             raise Refused(403, "revoked", "the operator revoked this device")
         return device
+
+    @staticmethod
+    def _require_one_sender(scope: Scope, device: Device) -> None:
+        """Flower's own header must name the same key, or a captured one would let a device speak for another."""
+        if headers_of(scope).get(FLOWER_KEY) != base64.b64encode(device.public_key).decode():
+            raise Refused(401, "signature", "Flower's header does not name the key that signed this request")
 
     def _verify(self, scope: Scope, body: bytes) -> bytes:
         """The key that signed this request, now and only once."""

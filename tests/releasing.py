@@ -81,9 +81,7 @@ class Works:
         return publish_release(self.federation, self.draft(version), {**models, "task.json": wire.to_json(self.task)})
 
     def draft(self, version: int) -> Release:
-        return Release(
-            number=0, task=self.task.name, revision=self.task.revision, version=version, trained_on=Window()
-        )
+        return Release(number=0, task=self.task.name, revision=self.task.revision, version=version, trained_on=Window())
 
     @property
     def repository(self) -> Path:

@@ -69,7 +69,9 @@ def publish(federation: Federation, store: Store, read: Task) -> int:
     from shared.architecture import initial_weights
 
     publish_task(federation, read)
-    store.add_task(read)
+    begun = read in store.tasks() and read.revision not in {v.revision for v in store.versions(read.name)}
+    if not begun:
+        store.add_task(read)
     version = store.add_initial_version(read.name, read.revision, initial_weights(read).astype("<f4").tobytes())
     store.audit("operator", "task", f"{read.name} revision {read.revision}")
     return version.number

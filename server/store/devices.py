@@ -79,5 +79,6 @@ def _signed(node_id: int) -> int:
 def _device(row: sqlite3.Row) -> Device:
     values = fields(row)
     del values["roster_signature"]
-    node_id = values["node_id"]
-    return Device(**{**values, "node_id": None if node_id is None else node_id % 2**64})
+    if values["node_id"] is not None:
+        values["node_id"] %= 2**64
+    return Device(**values)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,28 +12,18 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.message import Message
+from textual.screen import ModalScreen
 from textual.widgets import Footer
 
 from server.config import Federation
 from server.tui import acts
 from server.tui.acts import Act, Runner, arguments_of, run_covey
 from server.tui.campaign import free_tasks
-from server.tui.confirm import ConfirmDialog, Dialog, StartDialog
-from server.tui.drift import DriftView
 from server.tui.figures import ENDED, current_run
-from server.tui.fleet import FleetView
 from server.tui.header import VIEWS, Header, Tabs
-from server.tui.help import HelpDialog
-from server.tui.models import ModelsView
-from server.tui.privacy import PrivacyView
-from server.tui.rounds import RoundsView
 from server.tui.themes import DARK, THEMES
 from server.tui.view import View
 from server.tui.watcher import Changed, Snapshot, Unreadable, watch
-
-VIEW_TYPES: dict[str, type[View]] = dict(
-    zip(VIEWS, (FleetView, RoundsView, ModelsView, DriftView, PrivacyView), strict=True)
-)
 
 
 class CoveyApp(App[None]):
@@ -127,8 +118,8 @@ class CoveyApp(App[None]):
 
     def view_in_sight(self) -> View | None:
         """The view that is shown, once it is made."""
-        found = self.screen_stack[0].query(VIEW_TYPES[self.current])
-        return found.first() if found else None
+        found = self.screen_stack[0].query(f"#{self.current}").results(View)
+        return next(found, None)
 
     @on(Tabs.Chosen)
     async def choose(self, message: Tabs.Chosen) -> None:
@@ -140,7 +131,7 @@ class CoveyApp(App[None]):
         self.current = name
         view = self.view_in_sight()
         if view is None:
-            view = VIEW_TYPES[name]()
+            view = make(name)
             await self.screen_stack[0].query_one("#views").mount(view)
         for other in self.screen_stack[0].query(View):
             other.display = other is view
@@ -151,7 +142,7 @@ class CoveyApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done: the footer shows no key that would do nothing."""
-        if action in {"start", "view", "help", "act"} and isinstance(self.screen, (Dialog, HelpDialog)):
+        if action in {"start", "view", "help", "act"} and isinstance(self.screen, ModalScreen):
             return False
         if action == "start":
             return bool(self.snapshot and free_tasks(self.snapshot))
@@ -171,12 +162,16 @@ class CoveyApp(App[None]):
     @work
     async def action_start(self) -> None:
         """Ask for a campaign, then start it."""
+        from server.tui.confirm import StartDialog
+
         if self.snapshot and free_tasks(self.snapshot):
             await self._carry_out(await self.push_screen_wait(StartDialog(self.snapshot, self.home)))
 
     @work
     async def action_act(self, action: str) -> None:
         """Ask once, then act on the row under the cursor."""
+        from server.tui.confirm import ConfirmDialog
+
         if act := self._act(action):
             await self._carry_out(await self.push_screen_wait(ConfirmDialog(act, self.home)))
 
@@ -190,13 +185,24 @@ class CoveyApp(App[None]):
 
     def action_next_task(self) -> None:
         """Show the next task's spend."""
+        from server.tui.privacy import PrivacyView
+
         view = self.view_in_sight()
         if isinstance(view, PrivacyView):
             view.next_task()
 
     def action_help(self) -> None:
         """Explain keys and words."""
+        from server.tui.help import HelpDialog
+
         self.push_screen(HelpDialog())
+
+
+def make(name: str) -> View:
+    """The view called `name`; its module is imported on first use, so that the first paint waits for one only."""
+    module = import_module(f"server.tui.{name.lower()}")
+    kind: type[View] = getattr(module, f"{name}View")
+    return kind(id=name)
 
 
 def stop_act(snapshot: Snapshot) -> Act | None:

@@ -1,7 +1,9 @@
 """Charts drawn with block characters; all are pure functions from numbers to text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from textual.content import Content
 
@@ -35,7 +37,13 @@ def segments(parts: Sequence[tuple[float, str, str]], width: int, *, limit: floa
         start += share
     if limit < 1:
         cells[min(width - 1, round(limit * width))] = ("│", "$text-error")
-    return line(*(toned(glyph, tone) for glyph, tone in cells))
+    return joined(cells)
+
+
+def joined(cells: Iterable[tuple[str, str]]) -> Content:
+    """Cells of `(glyph, tone)` as text, with one span for each stretch of a tone."""
+    stretches = groupby(cells, key=itemgetter(1))
+    return line(*(toned("".join(glyph for glyph, _ in stretch), tone) for tone, stretch in stretches))
 
 
 def spark(values: Sequence[float], width: int, tone: str = "$primary") -> Content:

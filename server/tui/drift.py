@@ -11,7 +11,7 @@ from textual.content import Content
 from server.records import SurveyResult
 from server.tui import acts
 from server.tui.acts import Act
-from server.tui.charts import columns
+from server.tui.charts import columns, joined
 from server.tui.figures import histogram, reference_for, verdict
 from server.tui.table import Cell, Column, Row, Table
 from server.tui.view import Panel, View, advice, framed
@@ -52,7 +52,7 @@ class ShiftBar:
         _paint(cells, position(self.psi, width), "━", self.tone)
         if self.alarm is not None:
             cells[min(width - 1, position(self.alarm, width))] = ("┃", "$text-error")
-        return line(*(toned(glyph, tone) for glyph, tone in cells))
+        return joined(cells)
 
 
 def _paint(cells: list[tuple[str, str]], until: int, glyph: str, tone: str) -> None:

@@ -9,7 +9,7 @@ from textual.content import Content
 from server.records import Device
 from server.tui import acts
 from server.tui.acts import Act
-from server.tui.charts import Bar
+from server.tui.charts import Bar, joined
 from server.tui.figures import Part, Participation, device_state
 from server.tui.spending import Spending
 from server.tui.table import Cell, Column, Row, Table
@@ -168,7 +168,7 @@ def situation(device: Device, now: float) -> str:
 
 def strip(parts: tuple[Part, ...]) -> Content:
     """One glyph a round, the newest on the right."""
-    return line(*(toned(*PARTS[part][:2]) for part in parts[-RECENT:])) if parts else muted("not asked yet")
+    return joined(PARTS[part][:2] for part in parts[-RECENT:]) if parts else muted("not asked yet")
 
 
 def legend(parts: tuple[Part, ...]) -> Content:

@@ -49,10 +49,15 @@ class Device:
 
     def stop(self) -> None:
         self.stopping.set()
+        self.join()
+
+    def join(self) -> None:
         if self._thread is not None:
             self._thread.join()
+            self.node.leave()
+            self._thread = None
 
-    def _app(self, message: Message, context: Context) -> Message:
+    def _app(self, message: Message, _: Context) -> Message:
         request = message.metadata.message_id
         self.ledger.charge(request, task="test", purpose="training", events=(EVENT,), budget=BUDGET)
         update = np.random.default_rng().standard_normal(1000).astype(np.float32)
@@ -63,9 +68,9 @@ class Device:
         return reply
 
 
-@pytest.fixture
-def link(tmp_path: Path) -> Iterator[SuperLink]:
-    link = SuperLink(tmp_path / "link")
+@pytest.fixture(scope="module")
+def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuperLink]:
+    link = SuperLink(tmp_path_factory.mktemp("superlink") / "link")
     link.start()
     yield link
     link.kill()
@@ -161,7 +166,7 @@ def test_the_agent_dies_between_seal_and_push(device: Device, run: Run) -> None:
     device.before_return = device.stopping.set
     device.start()
     request = run.ask(device.id, instruction())
-    device._thread.join()
+    device.join()
     assert [charge.state for charge in device.store.charges()] == ["sealed"]
 
     device.before_return = lambda: None

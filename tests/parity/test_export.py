@@ -78,7 +78,9 @@ def test_the_file_answers_as_torch_does(task: Task, seed: int) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(value=st.one_of(st.just(np.nan), st.floats(width=32)), edges=st.lists(finite, min_size=1, max_size=4, unique=True))
+@given(
+    value=st.one_of(st.just(np.nan), st.floats(width=32)), edges=st.lists(finite, min_size=1, max_size=4, unique=True)
+)
 def test_every_number_falls_in_the_same_bucket(value: float, edges: list[float]) -> None:
     task = small_task(features=(Bucket(name="a", edges=tuple(sorted(edges))),))
     weights = some_weights(task, seed=3)
@@ -115,7 +117,9 @@ def test_int8_is_smaller_and_close(hidden: tuple[int, ...]) -> None:
 
 def test_a_row_of_zero_weights_survives_int8(task: Task) -> None:
     weights = np.zeros_like(some_weights(task, seed=1))
-    scores = ask(open_model(export(task, weights, version=1, precision="int8")), to_feeds(task, make_columns(task, 5, seed=1)))
+    scores = ask(
+        open_model(export(task, weights, version=1, precision="int8")), to_feeds(task, make_columns(task, 5, seed=1))
+    )
     np.testing.assert_allclose(scores, 0.5)
 
 

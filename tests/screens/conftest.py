@@ -1,5 +1,6 @@
 """Federations to look at, and a terminal on one that stands still in time."""
 
+import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -34,25 +35,31 @@ def opened(commands: Commands) -> Open:
     return open_app
 
 
+@pytest.fixture(scope="session")
+def stories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each federation, built once."""
+    homes = tmp_path_factory.mktemp("stories")
+    for name, build in {"told": story.tell, "idle": story.without_run, "empty": story.found}.items():
+        build(homes / name).close()
+    return homes
+
+
 @pytest.fixture
-def told(tmp_path: Path) -> Path:
+def told(stories: Path, tmp_path: Path) -> Path:
     """The whole story, with a campaign at round 7."""
-    story.tell(tmp_path / "home").close()
-    return tmp_path / "home"
+    return Path(shutil.copytree(stories / "told", tmp_path / "home"))
 
 
 @pytest.fixture
-def idle(tmp_path: Path) -> Path:
+def idle(stories: Path, tmp_path: Path) -> Path:
     """The same, with no run under way."""
-    story.without_run(tmp_path / "home").close()
-    return tmp_path / "home"
+    return Path(shutil.copytree(stories / "idle", tmp_path / "home"))
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Path:
+def empty(stories: Path, tmp_path: Path) -> Path:
     """A federation that was only just made."""
-    story.found(tmp_path / "home").close()
-    return tmp_path / "home"
+    return Path(shutil.copytree(stories / "empty", tmp_path / "home"))
 
 
 async def settled(pilot: Pilot[None]) -> CoveyApp:

@@ -98,9 +98,7 @@ async def test_stop_asks_first_and_then_stops(opened: Open, told: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["s", "question_mark"])
-async def test_escape_closes_a_dialog_and_does_nothing(
-    opened: Open, idle: Path, commands: Commands, key: str
-) -> None:
+async def test_escape_closes_a_dialog_and_does_nothing(opened: Open, idle: Path, commands: Commands, key: str) -> None:
     async with opened(idle).run_test(size=(80, 24)) as pilot:
         app = await settled(pilot)
         await pilot.press(key)
@@ -131,7 +129,10 @@ async def test_a_failed_command_shows_its_last_line(opened: Open, told: Path) ->
         await pilot.press("enter")
         await until(pilot, lambda: app._notifications)
         [shown] = app._notifications
-        assert (shown.severity, shown.message) == ("error", "covey: the roster key is missing; restore keys/ from a backup")
+        assert (shown.severity, shown.message) == (
+            "error",
+            "covey: the roster key is missing; restore keys/ from a backup",
+        )
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ async def test_the_screen_follows_the_store_while_a_run_goes_on(opened: Open, to
         store.close()
 
 
-async def test_what_cannot_be_done_is_not_offered(opened: Open, told: Path, empty: Path) -> None:
+async def test_what_cannot_be_done_is_not_offered(opened: Open, told: Path) -> None:
     async with opened(told).run_test(size=(120, 40)) as pilot:
         app = await settled(pilot)
         assert "Start rounds" not in text_of(app)

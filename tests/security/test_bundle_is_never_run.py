@@ -33,11 +33,12 @@ def test_a_hostile_bundle_leaves_no_mark(link: SuperLink, tmp_path: Path) -> Non
         contexts.append(context)
         return Message(message.content, reply_to=message)
 
+    store = AgentStore(tmp_path / "agent.db")
     stopping, key = Event(), ec.generate_private_key(ec.SECP256R1())
     device = link.register(key)
     node = Node(
         coordinator=link.address, trust=link.trust, key=key, app=installed, agent=tmp_path / "agent",
-        ledger=Ledger(AgentStore(":memory:")), stopping=stopping,
+        ledger=Ledger(store), stopping=stopping,
     )  # fmt: skip
     paths: list[str] = []
     node._fleet._http._client.event_hooks = {"request": [lambda request: paths.append(_path(request))]}
@@ -49,7 +50,9 @@ def test_a_hostile_bundle_leaves_no_mark(link: SuperLink, tmp_path: Path) -> Non
     finally:
         stopping.set()
         thread.join()
+        node.leave()
         run.close()
+        store.close()
 
     assert reply.has_content(), "the installed app answered"
     assert not mark.exists(), "code from the bundle ran"

@@ -1,7 +1,8 @@
 """What the network is refused, and that each refusal comes before the work that it guards."""
 
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,7 @@ from server import enroll
 from server.asgi import Receive, Scope, Send
 from server.config import Federation, Settings
 from server.founding import found
-from server.gateway import FLEET_BODY, FLEET_ROUTES, SMALL_BODY, Gateway
+from server.gateway import FLEET_BODY, FLEET_ROUTES, FLOWER_KEY, SMALL_BODY, Gateway
 from server.mailbox import Mailbox
 from server.store import Store
 from shared import signing, wire
@@ -38,8 +39,8 @@ class Flower:
 class World:
     """A gateway with one approved device, and a client that speaks to it in process."""
 
-    def __init__(self, home: Path) -> None:
-        self.federation: Federation = found(home, Settings(name="test"))
+    def __init__(self, federation: Federation) -> None:
+        self.federation = federation
         self.store = Store(self.federation.database)
         self.flower, self.released, self.now = Flower(), list[int](), time.time()
         self.gateway = Gateway(
@@ -68,7 +69,8 @@ class World:
         )
 
     def headers(self, path: str, body: bytes, key: ec.EllipticCurvePrivateKey | None = None) -> dict[str, str]:
-        return signing.sign(key or self.key, method="POST", path=path, body=body, now=self.now)
+        signed = signing.sign(key or self.key, method="POST", path=path, body=body, now=self.now)
+        return {**signed, FLOWER_KEY: signed[signing.KEY]}
 
     async def post(
         self, path: str, body: bytes = b"hello", key: ec.EllipticCurvePrivateKey | None = None
@@ -76,9 +78,17 @@ class World:
         return await self.client.post(path, content=body, headers=self.headers(path, body, key))
 
 
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return found(tmp_path_factory.mktemp("founded") / "federation", Settings(name="test")).home
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path / "federation")
+def world(founded: Path, tmp_path: Path) -> Iterator[World]:
+    shutil.copytree(founded, tmp_path / "federation")
+    made = World(Federation(tmp_path / "federation"))
+    yield made
+    made.store.close()
 
 
 def refused(response: httpx.Response, status: int, reason: str) -> None:
@@ -135,7 +145,9 @@ async def test_a_request_is_worth_one_request(world: World) -> None:
 
 
 async def test_the_memory_of_nonces_outlasts_the_window_of_a_clock_that_is_ahead(world: World) -> None:
-    ahead = signing.sign(world.key, method="POST", path=PUSH, body=b"", now=world.now + 299)
+    world.now += 299
+    ahead = world.headers(PUSH, b"")
+    world.now -= 299
     assert (await world.client.post(PUSH, headers=ahead)).status_code == 200
     world.now += 598
     refused(await world.client.post(PUSH, headers=ahead), 401, "replay")
@@ -150,6 +162,16 @@ async def test_a_stale_request_is_refused(world: World, seconds: float) -> None:
 async def test_a_header_that_comes_twice_is_ambiguous_and_refused(world: World) -> None:
     headers = [*world.headers(PUSH, b"").items(), (signing.NONCE, "another")]
     refused(await world.client.post(PUSH, headers=headers), 401, "signature")
+
+
+@pytest.mark.parametrize("flower_key", [None, "", "another"])
+async def test_a_device_cannot_speak_with_another_ones_flower_header(world: World, flower_key: str | None) -> None:
+    headers = world.headers(PUSH, b"")
+    del headers[FLOWER_KEY]
+    if flower_key is not None:
+        headers[FLOWER_KEY] = flower_key
+    refused(await world.client.post(PUSH, headers=headers), 401, "signature")
+    assert not world.flower.reached
 
 
 async def test_a_key_that_nobody_enrolled_is_refused(world: World) -> None:

@@ -74,7 +74,6 @@ def have_too_many_nodes(model: ModelProto) -> None:
         model.graph.node.insert(0, helper.make_node("Not", ["scores"], [f"n{index}"]))
 
 
-
 def train_itself(model: ModelProto) -> None:
     model.training_info.add()
 

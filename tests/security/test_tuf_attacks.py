@@ -1,10 +1,9 @@
 """Whoever holds the network, an old copy, or some of the keys cannot move a device to what was not signed for it."""
 
-import os
 import shutil
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -48,7 +47,7 @@ def steal_key(works: Works, role: str) -> None:
 
 
 def publish_something(works: Works) -> None:
-    files = {name: b"evil" for name in ("fp32.onnx", "int8.onnx", "task.json")}
+    files = dict.fromkeys(("fp32.onnx", "int8.onnx", "task.json"), b"evil")
     publish_release(works.federation, works.draft(9), files)
 
 
@@ -175,8 +174,8 @@ def test_a_frozen_repository_is_refused_once_it_expires(works: Works, monkeypatc
 
     class Later(datetime):
         @classmethod
-        def now(cls, tz: object = None) -> datetime:
-            return datetime.now(UTC) + timedelta(days=2)
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) + timedelta(days=2)
 
     monkeypatch.setattr(trusted.datetime, "datetime", Later)
     with pytest.raises(ReleaseError, match="expired"):
@@ -211,4 +210,4 @@ def test_a_renewed_repository_is_followed(works: Works) -> None:
 def test_private_keys_are_their_owners_alone(works: Works) -> None:
     files = list(works.federation.keys.iterdir())
     assert len(files) == 6
-    assert {os.stat(file).st_mode & 0o777 for file in files} == {0o600}
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}

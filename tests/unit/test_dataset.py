@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from machines import machine_rows, small_task
 
-from client.dataset import read_columns, read_examples
+from client.dataset import UNKNOWN, read_columns, read_examples
 from shared.errors import ContractError, InputError
 from shared.tasks import Classes, Window
 
@@ -32,7 +32,8 @@ def test_a_row_with_no_label_is_left_out_and_a_missing_number_is_nan(tmp_path: P
     )
     frame.write_parquet(tmp_path / "a.parquet")
     columns, labels = read_columns(tmp_path / "a.parquet", small_task(), Window())
-    assert len(labels) == 9
+    assert labels[3] == UNKNOWN
+    assert len(read_examples(tmp_path / "a.parquet", small_task(), Window()).labels) == 9
     assert np.isnan(columns["load"][0])
     assert columns["site"][1] is None
 
@@ -82,3 +83,36 @@ def test_words_where_numbers_belong_count_as_missing(tmp_path: Path) -> None:
     assert np.isnan(columns["load"][0])
     assert np.isnan(columns["hour"][1])
     assert labels.tolist() == [1, 0]
+
+
+GOOD = "0.2,3,north,1,2026-01-02\n"
+BAD_ROWS = {
+    "too many fields": b"0.1,2,north,1,2026-01-02,more,and,more\n",
+    "too few fields": b"0.1,2\n",
+    "not UTF-8": b"0.1,2,\xff\xfe,1,2026-01-02\n",
+    "a date in another form": b"0.1,2,north,1,02.01.2026\n",
+    "a huge number": b"1e999,2,north,1,2026-01-02\n",
+    "nothing": b",,,,\n",
+}
+
+
+@pytest.mark.parametrize("bad", BAD_ROWS)
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_a_bad_csv_row_spoils_only_itself(tmp_path: Path, bad: str, place: str) -> None:
+    """Rule 3: adding one row, however broken, changes no other row's features, label or selection."""
+    header, good = b"load,hour,site,stops,at\n", GOOD.encode() * 3
+    body = BAD_ROWS[bad] + good if place == "first" else good + BAD_ROWS[bad]
+    (tmp_path / "a.csv").write_bytes(header + body)
+    (tmp_path / "b.csv").write_bytes(header + good)
+    window = Window(start="2026-01-01", end="2026-02-01")
+    spoilt, clean = (read_examples(tmp_path / name, small_task(), window) for name in ("a.csv", "b.csv"))
+    kept = spoilt.inputs[-3:] if place == "first" else spoilt.inputs[:3]
+    assert np.array_equal(kept, clean.inputs)
+    assert len(clean.labels) == 3
+    assert 3 <= len(spoilt.labels) <= 4
+
+
+def test_a_window_may_name_a_zone(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("load,hour,site,stops,at\n0.1,2,north,1,2026-01-02T00:30:00\n")
+    inside = Window(start="2026-01-02T01:00:00+01:00", end="2026-01-02T02:00:00+01:00")
+    assert len(read_examples(tmp_path / "a.csv", small_task(), inside).labels) == 1

@@ -1,0 +1,1 @@
+"""Benchmarks: each measures on the machine at hand and prints its table."""

@@ -1,0 +1,114 @@
+"""Tables and charts keep their widths and their cursor, whatever they are given."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from textual.app import App, ComposeResult
+
+from server.tui.charts import bar, columns, segments, spark
+from server.tui.drift import position, ruler, scale
+from server.tui.table import Column, Row, Table
+from server.tui.words import age, lasting, size, tally
+
+SHARES = st.floats(min_value=-1, max_value=3)
+
+
+class Bench(App[None]):
+    """One table on an empty screen."""
+
+    def compose(self) -> ComposeResult:
+        yield Table((Column("Name", 8), Column("Rarely", 20, rank=2), Column("Often", 8, rank=1, right=True)))
+
+
+def rows(count: int) -> list[Row]:
+    return [Row(str(index), (f"row {index}", "seldom", str(index))) for index in range(count)]
+
+
+@given(SHARES, st.integers(min_value=1, max_value=200))
+def test_a_bar_is_exactly_as_wide_as_its_cell(share: float, width: int) -> None:
+    assert bar(share, width, "$primary").cell_length == width
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.just("━"), st.just("$primary")), max_size=4), SHARES, st.integers(1, 99))
+def test_stacked_shares_are_exactly_as_wide_as_their_cell(
+    parts: list[tuple[float, str, str]], limit: float, width: int
+) -> None:
+    assert segments(parts, width, limit=abs(limit)).cell_length == width
+
+
+@given(st.lists(st.floats(0, 1e9), max_size=50), st.integers(1, 9))
+def test_columns_are_as_high_as_asked(values: list[float], height: int) -> None:
+    drawn = columns(values, height=height, top=max(values, default=0.0), tone="$primary")
+    assert [len(line.plain) for line in drawn] == [len(values)] * height
+
+
+def test_a_value_above_zero_always_shows() -> None:
+    assert spark([0.0, 1e-9, 1.0], 3).plain == " ▁█"
+    assert bar(1e-9, 10, "$primary").plain.startswith("╸")
+    assert position(1e-9, 30) == 1
+
+
+@given(st.integers(1, 200))
+def test_a_scale_never_passes_its_width(width: int) -> None:
+    assert len(scale(width).plain) <= width
+
+
+def test_labels_that_would_touch_are_left_out() -> None:
+    assert ruler(("0", "100", "200", "300"), 4, 3).plain.split() == ["0", "100", "300"]
+
+
+async def test_a_table_drops_its_least_important_columns_first() -> None:
+    app = Bench()
+    async with app.run_test(size=(60, 10)) as pilot:
+        table = app.query_one(Table)
+        assert [index for index, _ in table.fitting()] == [0, 1, 2]
+        await pilot.resize_terminal(30, 10)
+        await pilot.pause()
+        assert [index for index, _ in table.fitting()] == [0, 2]
+        await pilot.resize_terminal(12, 10)
+        await pilot.pause()
+        assert [index for index, _ in table.fitting()] == [0]
+
+
+async def test_the_cursor_stays_with_its_row_when_rows_come_and_go() -> None:
+    app = Bench()
+    async with app.run_test() as pilot:
+        table = app.query_one(Table)
+        table.show(rows(9))
+        table.select("4")
+        table.show(rows(9)[3:])
+        assert table.key == "4"
+        table.show(rows(3))
+        assert table.key == "1"
+        await pilot.pause()
+
+
+async def test_the_cursor_stays_in_sight_and_within_the_rows() -> None:
+    app = Bench()
+    async with app.run_test(size=(60, 10)) as pilot:
+        table = app.query_one(Table)
+        table.show(rows(10_000))
+        table.focus()
+        await pilot.press("end")
+        assert table.key == "9999"
+        assert "row 9999" in table.render_line(9).text
+        await pilot.press("j")
+        assert table.key == "9999"
+        await pilot.press("home", "k")
+        assert table.key == "0"
+        assert "row 0" in table.render_line(1).text
+
+
+async def test_a_click_moves_the_cursor() -> None:
+    app = Bench()
+    async with app.run_test(size=(60, 10)) as pilot:
+        app.query_one(Table).show(rows(5))
+        await pilot.pause()
+        await pilot.click(Table, offset=(3, 4))
+        assert app.query_one(Table).key == "3"
+
+
+def test_figures_read_as_people_write_them() -> None:
+    assert [age(3), age(125), age(7_300), age(200_000)] == ["3 s", "2 min", "2 h", "2 d"]
+    assert [lasting(8.24), lasting(125), lasting(4_000)] == ["8.2 s", "2 min 05 s", "1 h 06 min"]
+    assert [size(12), size(14_212), size(2_400_000)] == ["12 B", "14.2 kB", "2.4 MB"]
+    assert tally({"consent": 1, "budget": 2}) == "budget 2, consent"
