@@ -125,10 +125,10 @@ class Fleet:
         except (httpx.HTTPError, ValueError) as error:
             log.debug("heartbeat missed: %s", type(error).__name__)
 
-    def leave(self) -> None:
-        """Give the place back, so that this device may return at once; an absent coordinator is not waited for."""
+    def leave(self, *, goodbye: bool) -> None:
+        """Hang up; with a goodbye the place is given back at once. An absent coordinator is not waited for."""
         try:
-            if self._link == "online":
+            if goodbye and self._link == "online":
                 self._http.DeactivateNode(DeactivateNodeRequest(node_id=self.node_id))
         except (httpx.HTTPError, ValueError) as error:
             log.info("left without a goodbye: %s", type(error).__name__)

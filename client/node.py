@@ -67,8 +67,12 @@ class Node:
             self._stopping.wait(pause(3, "unknown", random=self._random))
 
     def leave(self) -> None:
-        """Say goodbye, so that this device may come back at once."""
-        self._fleet.leave()
+        """Hang up after `run`; with a goodbye, unless a reply is still owed.
+
+        After a goodbye the coordinator gives up on what this device owes, and a charge would be wasted; without
+        one it waits a little longer.
+        """
+        self._fleet.leave(goodbye=not self._ledger.unsent())
 
     def _session(self) -> None:
         """Enter, send what an earlier run of the agent sealed, then answer message after message."""

@@ -34,9 +34,14 @@ class Conductor:
         self._told_to_stop: dict[int, float] = {}
         self.release = 0
 
+    def admit(self) -> None:
+        """Make every approved device a node of the new, empty Flower state; call before anything listens."""
+        for device in self._store.devices():
+            if device.state == "approved":
+                self._store.set_node(device.name, self._superlink.create_node(device.name, device.public_key))
+
     async def resume(self) -> None:
-        """End what a killed coordinator left in Flower, and take its runs up after their last committed round."""
-        await asyncio.to_thread(self._superlink.stop_all_runs)
+        """Take the runs of a coordinator that was killed up after their last committed round."""
         for run in self._store.runs("running"):
             log.info("run %d goes on after its last committed round", run.id)
             await self._start(run)

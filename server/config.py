@@ -36,11 +36,6 @@ class Federation:
         return self.home / "covey.db"
 
     @property
-    def flower_database(self) -> Path:
-        """Flower's own state."""
-        return self.home / "flower.db"
-
-    @property
     def tls(self) -> Path:
         """The certificate authority and the server's certificate: `ca.crt`, `ca.key`, `server.crt`, `server.key`."""
         return self.home / "tls"

@@ -5,7 +5,6 @@ body, the signature before Flower parses anything (privacy rule 20).
 """
 
 import asyncio
-import base64
 import logging
 import re
 import time
@@ -14,9 +13,8 @@ from pathlib import Path
 
 from server import enroll
 from server.asgi import (
-    App,
+    Answer,
     BodyTooLarge,
-    Event,
     Gone,
     Receive,
     Scope,
@@ -24,7 +22,6 @@ from server.asgi import (
     answer,
     headers_of,
     read_body,
-    replay,
     send_bytes,
 )
 from server.mailbox import Mailbox
@@ -44,11 +41,13 @@ FLEET_ROUTES = frozenset(
 )
 """Flower's fleet interface without `register-node` and `unregister-node`: who is a node, the operator decides."""
 
-FLOWER_KEY = "flwr-public-key"
 SMALL_BODY = 64 * 1024
 FLEET_BODY = 32 * 1024 * 1024
 BODY_SECONDS = 120.0
 _FILE = re.compile(r"(?=.{1,255}\Z)/tuf/(metadata|targets)(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
+
+FleetCall = Callable[[str, bytes, Device], Answer]
+"""Answers a fleet request by its name, its body and its sender."""
 
 log = logging.getLogger(__name__)
 
@@ -83,13 +82,13 @@ class Gateway:
     """The public listener's app."""
 
     def __init__(
-        self, *, store: Store, fleet: App, mailbox: Mailbox, repository: Path, authority: Path,
-        release_node: Callable[[int], None], clock: Callable[[], float] = time.time,
+        self, *, store: Store, fleet: FleetCall, mailbox: Mailbox, repository: Path, authority: Path,
+        clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
-        """`fleet` is Flower's app, `repository` the TUF directory, `authority` the CA certificate in PEM."""
+        """`fleet` answers Flower's requests, `repository` the TUF directory, `authority` the CA certificate in PEM."""
         self._store, self._fleet, self._mailbox = store, fleet, mailbox
         self._repository, self._authority = repository.resolve(), authority
-        self._release_node, self._clock = release_node, clock
+        self._clock = clock
         self._replays = Replays(seconds=2 * signing.WINDOW_SECONDS)
         self.traffic = Traffic()
         self.release = 0
@@ -126,21 +125,20 @@ class Gateway:
 
     async def _serve_fleet(self, scope: Scope, receive: Receive, send: Send) -> None:
         device, body = await self._authenticate(scope, receive, limit=FLEET_BODY)
-        node, path = device.node_id, scope["path"].removeprefix(FLEET)
-        self._require_one_sender(scope, device)
+        name = scope["path"].removeprefix(FLEET)
         self.traffic.add(device.name, up=len(body))
-        if node is None:
+        if device.node_id is None:
             raise Refused(503, "starting", "this device was approved a moment ago; try again in a second")
-        if path == "activate-node":
-            await asyncio.to_thread(self._release_node, node)
-        if path == "pull-messages":
-            await self._mailbox.rest(node)
+        if name == "pull-messages":
+            await self._mailbox.rest(device.node_id)
             self._require_approved(self._device(device.public_key))
-        answered = _Counted(send, release=self.release)
-        await self._fleet(scope, replay(body, receive), answered)
-        self.traffic.add(device.name, down=answered.bytes)
-        if path == "pull-messages" and not answered.bytes:
-            self._mailbox.empty(node)
+        answered = self._fleet(name, body, device)
+        self.traffic.add(device.name, down=len(answered.body))
+        if name == "pull-messages" and not answered.body:
+            self._mailbox.empty(device.node_id)
+        await send_bytes(
+            send, answered.status, answered.body, content_type=answered.media_type, covey_release=str(self.release)
+        )
 
     async def _serve_enrolment(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await self._read(scope, receive, limit=SMALL_BODY)
@@ -192,12 +190,6 @@ class Gateway:
             raise Refused(403, "revoked", "the operator revoked this device")
         return device
 
-    @staticmethod
-    def _require_one_sender(scope: Scope, device: Device) -> None:
-        """Flower's own header must name the same key, or a captured one would let a device speak for another."""
-        if headers_of(scope).get(FLOWER_KEY) != base64.b64encode(device.public_key).decode():
-            raise Refused(401, "signature", "Flower's header does not name the key that signed this request")
-
     def _verify(self, scope: Scope, body: bytes) -> bytes:
         """The key that signed this request, now and only once."""
         headers, now = headers_of(scope), self._clock()
@@ -223,19 +215,3 @@ class Gateway:
             raise too_large from None
         except TimeoutError:
             raise Refused(408, "slow", f"the body took more than {BODY_SECONDS:.0f} seconds") from None
-
-
-class _Counted:
-    """Passes an answer on, counts its body, and adds the hint that a newer release exists."""
-
-    def __init__(self, send: Send, *, release: int) -> None:
-        self._send, self._release = send, str(release).encode()
-        self.bytes = 0
-
-    async def __call__(self, event: Event) -> None:
-        """Pass one part on."""
-        if event["type"] == "http.response.start":
-            event["headers"] = [*event["headers"], (b"covey-release", self._release)]
-        else:
-            self.bytes += len(event.get("body", b""))
-        await self._send(event)

@@ -63,8 +63,8 @@ class Service:
         superlink, self._store = SuperLink(federation), Store(federation.database)
         self._mailbox, self._children = Mailbox(), Children(federation, verbose=verbose)
         self._gateway = Gateway(
-            store=self._store, fleet=superlink.app, mailbox=self._mailbox, repository=federation.repository,
-            authority=federation.tls / "ca.crt", release_node=superlink.release_node,
+            store=self._store, fleet=superlink.fleet, mailbox=self._mailbox, repository=federation.repository,
+            authority=federation.tls / "ca.crt",
         )  # fmt: skip
         self._conductor = Conductor(
             federation, store=self._store, superlink=superlink, mailbox=self._mailbox, children=self._children
@@ -90,6 +90,7 @@ class Service:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signum, self._stopping.set)
+        self._conductor.admit()
         for listener in self._listeners:
             await listener.start()
         await self._conductor.resume()

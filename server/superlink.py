@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import io
 import logging
-import os
 import zipfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -22,12 +21,12 @@ from flwr.common.constant import (
     NOOP_ACCOUNT_NAME,
     NOOP_FLWR_AID,
     TRANSPORT_TYPE_GRPC_RERE,
-    Status,
 )
 from flwr.proto.control_pb2 import StartRunRequest
 from flwr.proto.fab_pb2 import Fab
 from flwr.proto.runtime_pb2 import PushAppMessagesRequest
 from flwr.supercore.auth.typing import AccountInfo
+from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME
 from flwr.superlink.auth_plugin import NoOpControlAuthnPlugin
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
@@ -37,6 +36,7 @@ from google.protobuf.message import DecodeError
 
 from server.asgi import App, Receive, Scope, Send, answer, read_body, replay
 from server.config import Federation
+from server.fleet import Fleet
 from server.flower_environment import quiet_flower
 
 PUSH_MESSAGES = "/v1/runtime/push-messages"
@@ -69,14 +69,14 @@ class FlowerRun:
 
 
 class SuperLink:
-    """Flower's state and interfaces, opened on the federation's own file."""
+    """Flower's state and interfaces. Its state lives in memory: what must outlive the process is in our own store."""
 
     def __init__(self, federation: Federation) -> None:
-        """Open or create Flower's state and build its app; nothing listens yet."""
+        """Make Flower's empty state and build its app; nothing listens yet."""
         quiet_flower()
         self._app: Any = create_app(_config(federation), SuperLinkLifespan)
-        os.chmod(federation.flower_database, 0o600)  # noqa: PTH101 - Flower made it with the process's umask
         self._state: Any = self._app.state.linkstate_factory.state()
+        self.fleet = Fleet(self._state)
 
     @property
     def app(self) -> App:
@@ -98,14 +98,6 @@ class SuperLink:
         except ValueError:
             log.debug("node %d was deleted before", node)
 
-    def release_node(self, node: int) -> None:
-        """Forget that a node is online, so that a device which restarted is let in again at once."""
-        self._state.deactivate_node(node)
-
-    def online(self) -> frozenset[int]:
-        """The nodes whose heartbeat is fresh."""
-        return frozenset(int(node.node_id) for node in self._state.get_node_info(statuses=["online"]))
-
     def start_run(self) -> FlowerRun:
         """Start a Flower run and claim its one task, so that no other process can."""
         content = _bundle()
@@ -117,12 +109,6 @@ class SuperLink:
     def stop_run(self, run: int) -> None:
         """End a Flower run and drop its messages; one that has ended is fine."""
         self._state.stop_run(run)
-
-    def stop_all_runs(self) -> None:
-        """End every Flower run that a killed coordinator left behind."""
-        unfinished = (Status.PENDING, Status.STARTING, Status.RUNNING)
-        for run in self._state.get_run_info(statuses=unfinished):
-            self.stop_run(int(run.run_id))
 
 
 class LoopbackGate:
@@ -206,7 +192,7 @@ def _config(federation: Federation) -> SuperLinkLifespanConfig:
     return SuperLinkLifespanConfig(
         host="127.0.0.1", port=settings.admin_port, insecure=False, certificates=(authority, certificate, key),
         ssl_ca_certfile=str(paths[0]), ssl_certfile=str(paths[1]), ssl_keyfile=str(paths[2]),
-        database=str(federation.flower_database), isolation=ISOLATION_MODE_PROCESS, runtime_dependency_install=False,
+        database=FLWR_IN_MEMORY_DB_NAME, isolation=ISOLATION_MODE_PROCESS, runtime_dependency_install=False,
         superexec_auth_secret=federation.superexec_secret.read_bytes(), enable_supernode_auth=True,
         authn_plugin=_TokenAuthentication(federation.control_token.read_text().strip()),
         control_address="", health_server_address=None, fleet_api_type=TRANSPORT_TYPE_GRPC_RERE,

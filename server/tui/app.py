@@ -146,6 +146,8 @@ class CoveyApp(App[None]):
             return False
         if action == "start":
             return bool(self.snapshot and free_tasks(self.snapshot))
+        if action == "next_task":
+            return bool(self.snapshot and len(self.snapshot.tasks) > 1)
         if action == "act":
             return self._act(str(parameters[0])) is not None
         return True
@@ -164,8 +166,11 @@ class CoveyApp(App[None]):
         """Ask for a campaign, then start it."""
         from server.tui.confirm import StartDialog
 
-        if self.snapshot and free_tasks(self.snapshot):
-            await self._carry_out(await self.push_screen_wait(StartDialog(self.snapshot, self.home)))
+        if not (self.snapshot and free_tasks(self.snapshot)):
+            return
+        act = await self.push_screen_wait(StartDialog(self.snapshot, self.home))
+        if await self._carry_out(act):
+            await self.action_view("Rounds")
 
     @work
     async def action_act(self, action: str) -> None:
@@ -175,13 +180,15 @@ class CoveyApp(App[None]):
         if act := self._act(action):
             await self._carry_out(await self.push_screen_wait(ConfirmDialog(act, self.home)))
 
-    async def _carry_out(self, act: Act | None) -> None:
+    async def _carry_out(self, act: Act | None) -> bool:
+        """Run an act's command and show what it said; whether it succeeded."""
         if act is None:
-            return
+            return False
         ran = await self.runner(arguments_of(act, self.home))
         failed = ran.code != 0
         said = ran.said or (f"it ended with code {ran.code} and said nothing" if failed else "done")
         self.notify(said, title=act.title, severity="error" if failed else "information", timeout=12 if failed else 5)
+        return not failed
 
     def action_next_task(self) -> None:
         """Show the next task's spend."""

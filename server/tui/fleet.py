@@ -20,12 +20,12 @@ from server.tui.words import DEVICE_MARKS, age, ago, line, lines, muted, plural,
 COLUMNS = (
     Column("Device", 12),
     Column("State", 9),
-    Column("Runs", 4, rank=1, right=True),
+    Column("Model", 5, rank=1, right=True),
     Column("Seen ago", 8, right=True, rank=1),
     Column("Answered", 8, right=True),
     Column("Refused", 8, rank=2),
     Column("ε ≤", 5, right=True, rank=1),
-    Column("ceiling", 8, rank=3, grow=True),
+    Column("ceiling", 7, rank=3, grow=True),
     Column("Sent", 7, rank=4, right=True),
     Column("Fetched", 7, rank=5, right=True),
 )
@@ -144,14 +144,14 @@ def census(snapshot: Snapshot, now: float) -> Content:
 def detail(device: Device, snapshot: Snapshot, spent: Spending | None, now: float) -> Content:
     """What is known of one device, and how it took part."""
     part = snapshot.participation.get(device.name, Participation())
-    left = f", room for {plural(spent.campaigns_left, 'more campaign')}" if spent else ""
+    left = f", {plural(spent.campaigns_left, 'campaign')} left" if spent else ""
     return lines(
         line(DEVICE_MARKS[device_state(device, now)].content(), muted(f"  {situation(device, now)}")),
         line(muted("rounds   "), strip(part.recent)),
         line(muted("         "), legend(part.recent)),
         line(muted("privacy  "), f"ε ≤ {spent.epsilon:.2f}{left}" if spent else muted("nothing spent")),
         line(muted("says     "), device.detail or muted("nothing yet")),
-        line(muted("runs     "), f"release {device.release}" if device.release else muted("no release yet")),
+        line(muted("model    "), f"release {device.release}" if device.release else muted("no release yet")),
         line(muted("traffic  "), f"{size(device.bytes_up)} sent, {size(device.bytes_down)} fetched"),
         line(muted("joined   "), stamp(device.enrolled_at)),
     )

@@ -8,7 +8,10 @@ from textual.widgets import Static
 from server.tui.figures import ENDED, current_run
 from server.tui.rounds import phase_line
 from server.tui.watcher import Snapshot
-from server.tui.words import ago, line, muted, strong, toned
+from server.tui.words import RUN_MARKS, age, ago, line, muted, strong, toned
+
+QUIET_SECONDS = 60.0
+"""A run under way from which nothing was heard for so long deserves a look at `covey serve`."""
 
 VIEWS = ("Fleet", "Rounds", "Models", "Drift", "Privacy")
 
@@ -34,15 +37,21 @@ class Header(Static):
             return toned("✕ store unreadable, figures are old", "$text-error")
         if snapshot is None or snapshot.newest is None:
             return muted("no news yet")
+        run, quiet = current_run(snapshot.runs), now - snapshot.newest
+        if run and run.state not in ENDED and quiet > QUIET_SECONDS:
+            return toned(f"▲ no news for {age(quiet)}", "$text-warning")
         return muted(f"news {ago(snapshot.newest, now)}")
 
 
 def run_words(snapshot: Snapshot, *, short: bool = False) -> Content:
     """The run under way, or that there is none."""
     run = current_run(snapshot.runs)
-    if run is None or run.state in ENDED:
-        return muted("○ idle" if run is None else f"○ idle · run {run.id} {run.state}")
-    return line(muted(f"run {run.id} "), phase_line(run, snapshot.progress.get(run.id), short=short))
+    if run is None:
+        return muted("○ idle")
+    if run.state in ENDED:
+        return line(muted(f"○ idle · run {run.id} "), RUN_MARKS[run.state].content())
+    phase = phase_line(run, snapshot.progress.get(run.id), short=short)
+    return phase if short else line(muted(f"run {run.id} "), phase)
 
 
 class Tabs(Static):

@@ -18,7 +18,7 @@ from shared.tasks import Task
 def legend(width: int) -> Content:
     """What the bar's parts mean, as far as there is room."""
     long = "━ spent   ╍ one more campaign   │ ceiling"
-    return Content(long if width >= len(long) else "━ spent ╍ next │ ceiling")
+    return Content(long if width >= len(long) else "━ spent ╍ next │ max")
 
 
 COLUMNS = (

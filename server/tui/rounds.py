@@ -37,7 +37,9 @@ MARGIN = 6
 
 
 class RoundsView(View):
-    """Runs, and the rounds of the selected one. The newest is selected until a person picks another."""
+    """Runs, and the rounds of the selected one. A new run is selected as it appears."""
+
+    newest = 0
 
     def panels(self) -> ComposeResult:
         """Runs; the selected run's state; its rounds as columns and as a table."""
@@ -64,10 +66,10 @@ class RoundsView(View):
     def fill(self, snapshot: Snapshot) -> None:
         """All runs, newest first, and the selected one."""
         table = self.query_one("#runs", Table)
-        fresh = table.key is None
         table.show([run_row(run, snapshot) for run in reversed(snapshot.runs)])
-        if fresh and (current := current_run(snapshot.runs)):
-            table.select(str(current.id))
+        if snapshot.runs[-1].id != self.newest:
+            self.newest = snapshot.runs[-1].id
+            table.select(str((current_run(snapshot.runs) or snapshot.runs[-1]).id))
         if run := self.selected():
             self._show_run(run, snapshot)
 
@@ -149,7 +151,7 @@ def progress_words(progress: Progress, *, short: bool) -> list[Content]:
     of = "/" if short else " of "
     words = [strong(f"round {progress.round_number}{of}{progress.rounds}")]
     if progress.cohort:
-        words.append(Content(f"{progress.returned}{of}{progress.cohort} returned"))
+        words.append(Content(f"{progress.returned}{of}{progress.cohort} {'back' if short else 'returned'}"))
     if progress.refused:
         words.append(toned(f"{progress.refused} refused", "$text-warning"))
     return [*words, muted(progress.phase)] if progress.phase and not short else words

@@ -67,8 +67,9 @@ class View(Container):
             self.fill(self.snapshot)
 
     def on_table_highlighted(self) -> None:
-        """Details follow the cursor."""
+        """Details and the footer's offers follow the cursor."""
         self.refill()
+        self.app.refresh_bindings()
 
     def focus_first(self) -> None:
         """Give the keyboard to the view's first table, or to the view itself while it is empty."""

@@ -12,11 +12,15 @@ from coordinator import until
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import ArrayRecord, Context, Message, RecordDict
 from flwr.common.serde import message_to_proto
+from flwr.proto.fleet_pb2 import DeactivateNodeRequest
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from superlink import Run, SuperLink, make_bundle
 
 from client.fleet import read_sealed
 from client.ledger import Ledger
 from client.node import Node
+from client.patience import Link
 from client.store import AgentStore
 from shared.privacy import PrivacyBudget, SampledGaussian
 
@@ -36,13 +40,14 @@ class Device:
         self.ledger = Ledger(self.store)
         self.computed: list[bytes] = []
         self.stopping, self.before_return = Event(), lambda: None
+        self.links: list[Link] = []
         self._thread: Thread | None = None
 
     def start(self) -> None:
         self.stopping.clear()
         self.node = Node(
             coordinator=self.link.address, trust=self.link.trust, key=self.key, app=self._app, agent=self.home,
-            ledger=self.ledger, stopping=self.stopping,
+            ledger=self.ledger, stopping=self.stopping, on_link=self.links.append,
         )  # fmt: skip
         self._thread = Thread(target=self.node.run)
         self._thread.start()
@@ -56,6 +61,21 @@ class Device:
             self._thread.join()
             self.node.leave()
             self._thread = None
+
+    def die(self) -> None:
+        """End without a goodbye, as a power cut would."""
+        self.stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self.node._fleet.leave(goodbye=False)
+            self._thread = None
+
+    def lapse(self) -> None:
+        """Free the place of an earlier process, as the gateway does for a device that comes back."""
+        auth = NodeAuthHttpInterceptor(self.key, self.key.public_key())
+        url, trust = f"https://{self.link.address}", self.link.trust
+        with FleetHttpClient(url, interceptors=[auth], verify=trust) as http:
+            http.DeactivateNode(DeactivateNodeRequest(node_id=self.id))
 
     def _app(self, message: Message, _: Context) -> Message:
         request = message.metadata.message_id
@@ -170,8 +190,22 @@ def test_the_agent_dies_between_seal_and_push(device: Device, run: Run) -> None:
     assert [charge.state for charge in device.store.charges()] == ["sealed"]
 
     device.before_return = lambda: None
+    device.lapse()
     device.start()
+    until(lambda: not device.ledger.unsent())
     assert_once_and_identical(device, run.reply(request))
+
+
+@pytest.mark.proof
+def test_a_device_that_died_comes_back_once_its_place_has_lapsed(device: Device, run: Run) -> None:
+    device.start()
+    until(lambda: device.id in run.grid.get_node_ids())
+    device.die()
+
+    device.start()
+    until(lambda: device.links[-1] == "rejoining")
+    until(lambda: device.links[-1] == "online")
+    assert run.reply(run.ask(device.id, instruction())).has_content()
 
 
 def test_a_reply_that_nobody_wants_any_more_is_void_and_stays_charged(device: Device, run: Run) -> None:

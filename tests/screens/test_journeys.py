@@ -77,10 +77,11 @@ async def test_start_dialog_names_the_field_that_is_wrong_and_starts_nothing(
 async def test_a_started_campaign_appears_as_a_queued_run(opened: Open, idle: Path) -> None:
     async with opened(idle, run_covey).run_test(size=(120, 40)) as pilot:
         app = await settled(pilot)
-        await pilot.press("2", "s")
+        await pilot.press("s")
         await until(pilot, lambda: isinstance(app.screen, StartDialog))
         await pilot.press("enter")
         await until(pilot, lambda: app.snapshot and app.snapshot.runs[-1].state == "queued")
+        await until(pilot, lambda: app.current == "Rounds")
         assert "◌ queued" in text_of(app)
         assert app.snapshot
         assert '"rounds":20' in app.snapshot.runs[-1].request
@@ -168,6 +169,38 @@ async def test_the_screen_follows_the_store_while_a_run_goes_on(opened: Open, to
         ))  # fmt: skip
         await until(pilot, lambda: "round 8 of 20" in text_of(app))
         store.close()
+
+
+async def test_a_run_from_which_nothing_is_heard_is_marked(opened: Open, told: Path) -> None:
+    app = opened(told)
+    app.clock = lambda: story.NOW + 300
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        assert "▲ no news for 5 min" in text_of(app)
+
+
+async def test_t_moves_to_the_next_task_and_is_offered_only_where_there_is_one(opened: Open, told: Path) -> None:
+    store = Store(Federation(told).database)
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        await pilot.press("5")
+        assert "Next task" not in text_of(app)
+        story.second_task(store)
+        await until(pilot, lambda: app.snapshot and len(app.snapshot.tasks) == 2)
+        assert "Next task" in text_of(app)
+        await pilot.press("t")
+        assert "Which gate is free" in text_of(app)
+    store.close()
+
+
+async def test_the_footer_follows_the_cursor(opened: Open, told: Path) -> None:
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        await pilot.pause()
+        assert "a Approve" in text_of(app)
+        await pilot.press("down")
+        await until(pilot, lambda: "a Approve" not in text_of(app))
+        assert "X Revoke" in text_of(app)
 
 
 async def test_what_cannot_be_done_is_not_offered(opened: Open, told: Path) -> None:
