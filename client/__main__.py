@@ -135,6 +135,27 @@ def predict(
 
 
 @app.command()
+def update(home: Home = DEFAULT_HOME) -> None:
+    """Look for a newer release now, verify it, try it, and let it serve."""
+    from client.updates import Updates
+
+    number = Updates(AgentHome(home)).check()
+    print(f"release {number} was installed and serves now" if number else "there is nothing newer for this device")
+
+
+@app.command()
+def agree(
+    yes: Annotated[bool, typer.Option("--yes", help="Agree without being asked; for scripts.")] = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Read the task as it is signed now, and agree to it if its revision changed."""
+    from client import enrol
+
+    enrol.agree(AgentHome(home), ask=_agree_without_asking if yes else _ask)
+    print("agreed; this device takes part in this revision of the task")
+
+
+@app.command()
 def pause(home: Home = DEFAULT_HOME) -> None:
     """Decline every request from now on; predictions go on."""
     from client.settings import set_paused

@@ -22,6 +22,7 @@ from client.explanation import explain
 from client.ledger import Ledger
 from client.settings import render
 from client.store import AgentStore
+from shared import wire
 from shared.enrolment import EnrolRequest
 from shared.errors import ConsentWithheld, InputError
 from shared.files import sync, write_secret, write_whole
@@ -74,6 +75,17 @@ def leave(home: AgentHome) -> None:
     for file in (home.log, home.lock, home.link_file):
         file.unlink(missing_ok=True)
     sync(home.path)
+
+
+def agree(home: AgentHome, *, ask: Callable[[str], bool]) -> None:
+    """Explain the task as it is signed now and record the owner's consent to its revision; `ask` says yes or no."""
+    settings = home.settings()
+    signed = wire.from_json(Task, home.task_file.read_bytes(), what="signed task")
+    if not ask(explain(signed, budget=settings.budget, data=settings.data)):
+        raise ConsentWithheld(f"you did not agree; this device takes no part in revision {signed.revision}")
+    store = AgentStore(home.database)
+    store.agree(signed.name, signed.revision)
+    store.close()
 
 
 def load_key(home: AgentHome) -> ec.EllipticCurvePrivateKey:

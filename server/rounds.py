@@ -4,6 +4,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 from flwr.app import Message, RecordDict
@@ -76,14 +77,18 @@ def run_round(
     """Ask a cohort to train and return the record of it with the valid updates, each of shape `(size,)`."""
     started = time.time()
     show = _progress(store, plan.run_id, plan.number, request.training.rounds)
-    cohort = gather(grid, store, request.quorum, request.cohort, lambda: show("waiting for devices", 0, Replies()))
+    go_on = partial(_goes_on, store, plan.run_id)
+    cohort = gather(
+        grid, store, request.quorum, request.cohort,
+        wait=lambda: show("waiting for devices", 0, Replies()) and go_on(),
+    )  # fmt: skip
     content = messages.pack("plan", plan, array=read_weights(store, plan.base_version))
     replies = exchange(
         grid,
         invite(cohort, content, "train", group=str(plan.number)),
         goal=len(cohort),
         deadline_seconds=request.deadline_seconds,
-        watch=lambda replies: show("training", len(cohort), replies) and not stopped(store, plan.run_id),
+        watch=lambda replies: show("training", len(cohort), replies) and go_on(),
     )
     updates = validate(replies, plan, size(task))
     outcome: Outcome = "committed" if len(updates) >= max(1, request.quorum) else "abandoned"
@@ -132,17 +137,19 @@ def _commit(
     return version.number
 
 
-def gather(grid: Grid, store: Store, quorum: int, cohort: int, waiting: Callable[[], object]) -> dict[str, int]:
-    """Choose up to `cohort` online, approved devices at random, by name and node; waits a bounded time for a quorum."""
+def gather(grid: Grid, store: Store, quorum: int, cohort: int, *, wait: Callable[[], bool]) -> dict[str, int]:
+    """Choose up to `cohort` online, approved devices at random, by name and node.
+
+    Waits a bounded time for a quorum; `wait` is called at every look and returns False to stop waiting.
+    """
     end = time.monotonic() + PATIENCE_SECONDS
     while True:
         online = set(grid.get_node_ids())
-        nodes = {d.name: d.node_id for d in store.devices() if d.state == "approved" and d.node_id in online}
-        present = {name: node for name, node in nodes.items() if node is not None}
-        if len(present) >= quorum or time.monotonic() > end:
+        devices = [device for device in store.devices() if device.state == "approved"]
+        present = {d.name: d.node_id for d in devices if d.node_id is not None and d.node_id in online}
+        if len(present) >= quorum or time.monotonic() > end or not wait():
             chosen = secrets.SystemRandom().sample(sorted(present), min(cohort, len(present)))
             return {name: present[name] for name in chosen}
-        waiting()
         time.sleep(0.25)
 
 
@@ -159,6 +166,10 @@ def read_weights(store: Store, version: int) -> NDArray[np.float32]:
 def stopped(store: Store, run_id: int) -> bool:
     """Whether an operator asked the run to stop."""
     return store.run(run_id).state == "stopping"
+
+
+def _goes_on(store: Store, run_id: int) -> bool:
+    return not stopped(store, run_id)
 
 
 def _progress(store: Store, run_id: int, number: int, rounds: int) -> Callable[[str, int, Replies], bool]:

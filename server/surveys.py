@@ -19,7 +19,7 @@ def run_survey(grid: Grid, store: Store, run: Run, request: SurveyRequest) -> Su
     """Survey the fleet; raises `InputError` when fewer devices than the quorum answered."""
     task = store.task(request.task)
     plan = plan_survey(run.id, task, request)
-    cohort = gather(grid, store, request.quorum, len(store.devices()), lambda: None)
+    cohort = gather(grid, store, request.quorum, len(store.devices()), wait=lambda: not stopped(store, run.id))
     replies = exchange(
         grid,
         invite(cohort, messages.pack("survey", plan), "query.drift", group=str(run.id)),

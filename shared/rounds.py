@@ -68,5 +68,3 @@ class RoundResult:
     started_at: float
     finished_at: float
     outcome: Outcome
-    bytes_up: int = 0
-    bytes_down: int = 0

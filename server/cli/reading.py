@@ -29,7 +29,7 @@ def drift(context: typer.Context, task: TaskName = None, as_json: AsJson = False
 
 def privacy(context: typer.Context, task: TaskName = None, as_json: AsJson = False) -> None:
     """Show the most that this coordinator's plans can have cost each device; what is left only a device knows."""
-    from server.tui.spending import spending
+    from server.spending import spending
 
     with opened(context) as (_, store):
         read = the_task(store, task)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.records import Device, Run
-from server.tui.spending import epsilon, merged
+from server.spending import epsilon, merged
 from server.tui.watcher import Snapshot
 from server.tui.words import plural
 from shared.models import ModelVersion, Release

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from server.tui.acts import Act
 from server.tui.figures import ENDED
-from server.tui.spending import campaign_event, epsilon, merged
+from server.spending import campaign_event, epsilon, merged
 from server.tui.watcher import Snapshot
 from server.tui.words import plural
 from shared.tasks import Task, Window

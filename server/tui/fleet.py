@@ -11,7 +11,7 @@ from server.tui import acts
 from server.tui.acts import Act
 from server.tui.charts import Bar, joined
 from server.tui.figures import Part, Participation, device_state
-from server.tui.spending import Spending
+from server.spending import Spending
 from server.tui.table import Cell, Column, Row, Table
 from server.tui.view import Panel, View, advice, framed
 from server.tui.watcher import Snapshot

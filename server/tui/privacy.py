@@ -7,7 +7,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from server.tui.charts import Stack
-from server.tui.spending import MOST_CAMPAIGNS, Spending, campaign_event, epsilon, merged
+from server.spending import MOST_CAMPAIGNS, Spending, campaign_event, epsilon, merged
 from server.tui.table import Column, Row, Table
 from server.tui.view import Panel, View, advice, framed
 from server.tui.watcher import Snapshot

@@ -12,7 +12,7 @@ from server.config import Federation
 from server.records import Device, GateVerdict, Progress, Run, SurveyResult
 from server.store import Store
 from server.tui.figures import ENDED, Participation, participation
-from server.tui.spending import Charges, Spending, charges, price
+from server.spending import Charges, Spending, charges, price
 from shared import wire
 from shared.errors import CoveyError
 from shared.models import ModelVersion, Release

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from server.records import Device, Run, SurveyRequest
-from server.tui.spending import Spending, campaign_event, charges, merged, spending, survey_events
+from server.spending import Spending, campaign_event, charges, merged, spending, survey_events
 from shared import accounting, wire
 from shared.privacy import SampledGaussian
 from shared.rounds import RoundPlan, RoundResult
