@@ -16,10 +16,11 @@ from client.config import AgentHome
 from shared.errors import CoveyError
 
 app = typer.Typer(
-    help="The device's side of a Covey federation: learn together, keep the data, count every release of it.",
+    help="Take part in a federation, predict offline, and count everything that leaves this device.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
 )
 
 Home = Annotated[
@@ -32,15 +33,17 @@ DEFAULT_HOME = Path("agent")
 @app.command()
 def join(
     invitation: Annotated[str, typer.Argument(help="The line that the operator gave you: covey://…")],
-    data: Annotated[Path, typer.Option(help="Your rows: a .parquet or .csv file. They never leave this machine.")],
+    data: Annotated[Path, typer.Option(help="Your rows: a .parquet or .csv file. They never leave it.")],
     epsilon: Annotated[float, typer.Option(help="The most privacy that this device may ever spend.")],
-    delta: Annotated[float | None, typer.Option(help="Delta of that budget.  [default: the task's]")] = None,
-    name: Annotated[str | None, typer.Option(help="How the operator sees it.  [default: the machine's name]")] = None,
+    delta: Annotated[float | None, typer.Option(help="Delta of that budget.", show_default="the task's")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="How the operator sees it.", show_default="the machine's name")
+    ] = None,
     task: Annotated[str | None, typer.Option(help="Which task, if the federation has several.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Agree without being asked; for scripts.")] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Join a federation: verify it, say what it asks, and enrol if you agree."""
+    """Join a federation: verify it, say what it asks, enrol if you agree."""
     from client import enrol
 
     settings = enrol.join(
@@ -148,7 +151,7 @@ def agree(
     yes: Annotated[bool, typer.Option("--yes", help="Agree without being asked; for scripts.")] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Read the task as it is signed now, and agree to it if its revision changed."""
+    """Read the task as it is signed now, and agree to its revision."""
     from client import enrol
 
     enrol.agree(AgentHome(home), ask=_agree_without_asking if yes else _ask)
@@ -177,7 +180,7 @@ def resume(home: Home = DEFAULT_HOME) -> None:
 def leave(
     yes: Annotated[bool, typer.Option("--yes", help="Leave without being asked.")] = False, home: Home = DEFAULT_HOME
 ) -> None:
-    """Leave the federation: erase keys, trust and releases; keep what was spent."""
+    """Leave: erase keys, trust and releases; keep what was spent."""
     from client import enrol
 
     place = AgentHome(home)

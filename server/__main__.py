@@ -1,65 +1,45 @@
-"""`covey`: the operator's command line, and the terminal UI when no command is named."""
+"""`covey`: the terminal UI, or one of the operator's commands. Only what is asked for is imported."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from server.cli import devices, founding, reading, releasing, running
-from server.cli.base import Session
 from server.config import Federation, default_home
-from shared.errors import CoveyError
-
-app = typer.Typer(
-    help="Coordinate a fleet that learns together while its data stays where it was made.",
-    epilog="Without a command it opens the terminal UI.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-
-@app.callback(invoke_without_command=True)
-def covey(
-    context: typer.Context,
-    home: Annotated[
-        Path | None,
-        typer.Option(help="The federation's directory.  [default: $COVEY_HOME or ./federation]"),
-    ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr too, with details.")] = False,
-) -> None:
-    """Open the session that every command works in; without one, open the terminal UI."""
-    context.obj = Session(federation=Federation((home or default_home()).absolute()), verbose=verbose)
-    if context.invoked_subcommand is None:
-        from server.tui.app import run
-
-        context.obj.federation.settings()
-        run(context.obj.federation)
-
-
-for group, commands in {
-    "The federation": (founding.init, founding.serve, founding.task),
-    "The fleet": (devices.invite, devices.approve, devices.revoke, devices.fleet, devices.audit),
-    "Learning": (running.start, running.stop, running.survey, running.rounds),
-    "Models": (releasing.models, releasing.promote, releasing.withdraw, reading.drift, reading.privacy),
-}.items():
-    for command in commands:
-        app.command(rich_help_panel=group)(command)
+from shared.errors import CoveyError, InputError
 
 
 def main() -> None:
     """Run `covey`; whatever Covey raises on purpose is one line on stderr and exit status 1."""
+    options, command = home_first(sys.argv[1:])
     try:
-        app(args=home_first(sys.argv[1:]), prog_name="covey")
+        if command:
+            run_command([*options, *command])
+        else:
+            open_terminal(options)
     except CoveyError as error:
-        typer.echo(f"covey: {error}", err=True)
+        sys.stderr.write(f"covey: {error}\n")
         raise SystemExit(1) from None
 
 
-def home_first(arguments: Sequence[str]) -> list[str]:
-    """`--home DIR` and `-v` before the command, wherever they were typed."""
+def run_command(arguments: Sequence[str]) -> None:
+    """Run one command of the command line."""
+    from server.cli.program import app
+
+    app(args=list(arguments), prog_name="covey")
+
+
+def open_terminal(options: Sequence[str]) -> None:
+    """Open the terminal UI on the federation that the options name; raise `InputError` if there is none."""
+    federation = Federation(named_home(options).absolute())
+    federation.settings()
+
+    from server.tui.app import run
+
+    run(federation)
+
+
+def home_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """`--home DIR` and `-v`, wherever they were typed; and the command with what is its own."""
     first: list[str] = []
     rest: list[str] = []
     words = iter(arguments)
@@ -70,7 +50,20 @@ def home_first(arguments: Sequence[str]) -> list[str]:
             first.append(word)
         else:
             rest.append(word)
-    return first + rest
+    return first, rest
+
+
+def named_home(options: Sequence[str]) -> Path:
+    """The directory that the options name last, or the default; raise `InputError` if it has no name."""
+    home = str(default_home())
+    for option, value in zip(options, [*options[1:], ""], strict=True):
+        if option == "--home":
+            home = value
+        elif option.startswith("--home="):
+            home = option.removeprefix("--home=")
+    if not home:
+        raise InputError("--home needs a directory, such as `covey --home federation`")
+    return Path(home)
 
 
 if __name__ == "__main__":

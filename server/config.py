@@ -36,6 +36,11 @@ class Federation:
         return self.home / "covey.db"
 
     @property
+    def lock(self) -> Path:
+        """Held by the one running coordinator; names its process."""
+        return self.home / "coordinator.lock"
+
+    @property
     def tls(self) -> Path:
         """The certificate authority and the server's certificate: `ca.crt`, `ca.key`, `server.crt`, `server.key`."""
         return self.home / "tls"

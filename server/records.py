@@ -1,6 +1,6 @@
 """The rows of the coordinator's store, as words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.drift import Histogram, Shift, SurveyRole
@@ -81,6 +81,7 @@ class Progress:
     cohort: int
     returned: int
     refused: int
+    reasons: dict[str, int] = field(default_factory=dict[str, int])
     at: float
 
 

@@ -3,6 +3,7 @@
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -183,7 +184,8 @@ def _progress(store: Store, run_id: int, number: int, rounds: int) -> Callable[[
             store.set_progress(
                 Progress(
                     run_id=run_id, round_number=number, rounds=rounds, phase=phase, cohort=cohort,
-                    returned=state[1], refused=state[2], at=time.time(),
+                    returned=state[1], refused=state[2], reasons=dict(Counter(replies.refusals.values())),
+                    at=time.time(),
                 )
             )  # fmt: skip
         return True

@@ -5,7 +5,6 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from server.children import Children
 from server.config import Federation
@@ -26,18 +25,13 @@ LOOPBACK = "127.0.0.1"
 log = logging.getLogger(__name__)
 
 
-def lock_file(federation: Federation) -> Path:
-    """Held by the one running coordinator; names its process."""
-    return federation.home / "coordinator.lock"
-
-
 def serve(federation: Federation, *, verbose: bool, test_port: int | None, say: Callable[[str], None]) -> None:
     """Run the coordinator until SIGINT or SIGTERM; `say` gets the one line that tells where it listens.
 
     Raise `InputError` if it runs already or a port is taken.
     """
     settings = federation.settings()
-    with only_one(lock_file(federation), what=f"the coordinator of {settings.name!r}"):
+    with only_one(federation.lock, what=f"the coordinator of {settings.name!r}"):
         write_logs(federation.logs / "coordinator.log", verbose=verbose)
         prepare(federation)
         renew_server_certificate(federation.tls, host=settings.host)

@@ -168,10 +168,12 @@ def _account() -> AccountInfo:
 
 
 def _bundle() -> bytes:
-    """The same bytes every time: the date is fixed."""
+    """The same bytes every time: the date is fixed. A stock SuperNode wants the list of contents beside them."""
+    contents = f"pyproject.toml,{hashlib.sha256(_BUNDLE.encode()).hexdigest()},{8 * len(_BUNDLE)}"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(zipfile.ZipInfo("pyproject.toml"), _BUNDLE)
+        archive.writestr(zipfile.ZipInfo(".info/CONTENT"), contents)
     return buffer.getvalue()
 
 

@@ -1,6 +1,7 @@
 """One drift survey: ask every device for noisy counts, merge them, compare with the release's reference."""
 
 import time
+from collections import Counter
 
 from flwr.serverapp import Grid
 
@@ -90,7 +91,8 @@ def _show(store: Store, run_id: int, cohort: int, replies: Replies) -> bool:
     store.set_progress(
         Progress(
             run_id=run_id, round_number=1, rounds=1, phase="counting", cohort=cohort,
-            returned=len(replies.contents), refused=len(replies.refusals), at=time.time(),
+            returned=len(replies.contents), refused=len(replies.refusals),
+            reasons=dict(Counter(replies.refusals.values())), at=time.time(),
         )
     )  # fmt: skip
     return True

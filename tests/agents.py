@@ -5,10 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from coordinator import PATIENCE, ROOT, covey, until
+
+from client.config import AgentHome
 
 RECORDED = Path(__file__).with_name("recorded.py")
 
@@ -49,15 +52,15 @@ class Agent:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)
 
-    def signal(self, signum: int) -> None:
+    def send(self, signum: int) -> None:
         assert self.process is not None
         self.process.send_signal(signum)
 
     def end(self, signum: int = signal.SIGTERM) -> None:
         """End the process, a frozen one too; an agent that does not run is fine."""
         if self.process is not None:
-            self.signal(signal.SIGCONT)
-            self.signal(signum)
+            self.send(signal.SIGCONT)
+            self.send(signum)
             assert self.process.wait(PATIENCE) == (0 if signum == signal.SIGTERM else -signum)
             self.process = None
 
@@ -73,7 +76,7 @@ class Agent:
 
     def wait_for_link(self, link: str) -> None:
         """Wait until the running agent says that it stands so with the coordinator."""
-        file = self.home / "link"
+        file = AgentHome(self.home).link_file
         until(lambda: file.exists() and file.read_text() == link)
 
     @property
@@ -89,3 +92,9 @@ class Agent:
     def _record(self) -> list[list[str]]:
         file = self.home / "record"
         return [line.split(" ") for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def end_all(agents: list[Agent]) -> None:
+    """End all at once, because each says goodbye in its own time."""
+    with ThreadPoolExecutor(max_workers=8) as side_by_side:
+        list(side_by_side.map(Agent.end, agents))

@@ -4,7 +4,7 @@ import json
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +14,12 @@ from shared import wire
 from shared.tasks import Task
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TaskName = Annotated[str | None, typer.Argument(help="The task.", show_default="the only one")]
+
+
+def count(text: str, *names: str, default: str) -> Any:
+    """An option that takes a number from 1 on; `default` says what it is when it is not given."""
+    return typer.Option(*names, metavar="N", help=text, min=1, show_default=default)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ import typer
 
 from server.config import Federation
 from server.records import ACTIVE, Progress, Run
-from server.service import lock_file
 from server.store import Store
 from shared.errors import CoveyError
 from shared.lock import holder
@@ -17,7 +16,7 @@ LOOK_SECONDS = 0.2
 
 def follow(federation: Federation, store: Store, run_id: int) -> None:
     """Say where the run is whenever that changes; raise `CoveyError` if it fails."""
-    if holder(lock_file(federation)) is None:
+    if holder(federation.lock) is None:
         typer.echo(f"Run {run_id} waits for the coordinator; start it with `covey serve`.")
     try:
         _watch(store, run_id)

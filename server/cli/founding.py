@@ -14,13 +14,15 @@ from shared.tasks import Task, read_task
 
 def init(
     context: typer.Context,
-    directory: Annotated[Path | None, typer.Argument(help="Where to make it.  [default: --home]")] = None,
-    name: Annotated[str | None, typer.Option(help="The federation's name.  [default: the directory's]")] = None,
+    directory: Annotated[Path | None, typer.Argument(help="Where to make it.", show_default="--home")] = None,
+    name: Annotated[str | None, typer.Option(help="The federation's name.", show_default="the directory's")] = None,
     host: Annotated[str, typer.Option(help="The name or address that devices reach it by.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port for devices.", min=1, max=65535)] = 8443,
-    admin_port: Annotated[int, typer.Option(help="The loopback port for its own runs.", min=1, max=65535)] = 8444,
+    port: Annotated[int, typer.Option(metavar="N", help="The port for devices.", min=1, max=65535)] = 8443,
+    admin_port: Annotated[
+        int, typer.Option(metavar="N", help="The loopback port for its own runs.", min=1, max=65535)
+    ] = 8444,
 ) -> None:
-    """Found a federation: its keys, certificates, release repository and store."""
+    """Found a federation: keys, certificates, release repository, store."""
     from server.founding import found
 
     home = (directory or session(context).federation.home).absolute()
@@ -48,7 +50,7 @@ def task(
     file: Annotated[Path, typer.Argument(help="A task file, such as tasks/flights.toml.")],
     as_json: AsJson = False,
 ) -> None:
-    """Publish a task: check it, sign it, and keep its untrained weights as a first version."""
+    """Publish a task: check it, sign it, keep its untrained weights."""
     from shared.architecture import size
 
     read = read_task(file)

@@ -1,14 +1,11 @@
 """`covey drift`, `covey privacy`: how the data moves, and what the plans have cost each device."""
 
 import time
-from typing import Annotated
 
 import typer
 
-from server.cli.base import AsJson, ago, opened, print_json, print_table, the_task
+from server.cli.base import AsJson, TaskName, ago, opened, print_json, print_table, the_task
 from server.records import SurveyResult
-
-TaskName = Annotated[str | None, typer.Argument(help="The task.  [default: the only one]")]
 
 
 def drift(context: typer.Context, task: TaskName = None, as_json: AsJson = False) -> None:
@@ -28,7 +25,7 @@ def drift(context: typer.Context, task: TaskName = None, as_json: AsJson = False
 
 
 def privacy(context: typer.Context, task: TaskName = None, as_json: AsJson = False) -> None:
-    """Show the most that this coordinator's plans can have cost each device; what is left only a device knows."""
+    """Show the most that the plans can have cost each device."""
     from server.spending import spending
 
     with opened(context) as (_, store):

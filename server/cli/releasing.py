@@ -11,7 +11,7 @@ from shared.models import ModelVersion, Release
 
 
 def models(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show every version: where it came from, and whether it is released."""
+    """Show every version, where it came from, and what is released."""
     with opened(context) as (_, store):
         versions, releases = store.versions(), store.releases()
     if as_json:
@@ -31,7 +31,7 @@ def promote(
     version: Annotated[int, typer.Argument(help="The version; `covey models` lists them.")],
     as_json: AsJson = False,
 ) -> None:
-    """Export a version, test it against the task's gates, and sign it as the next release."""
+    """Test a version against the task's gates and sign it as a release."""
     with opened(context) as (federation, store):
         found = store.version(version)
 
@@ -46,7 +46,7 @@ def withdraw(
     number: Annotated[int, typer.Argument(metavar="RELEASE", help="The release; `covey models` lists them.")],
     as_json: AsJson = False,
 ) -> None:
-    """Take a release back: the weights before it are signed again as a newer release."""
+    """Take a release back: older weights are signed as a newer one."""
     with opened(context) as (federation, store):
         task = next((release.task for release in store.releases() if release.number == number), None)
         if task is None:

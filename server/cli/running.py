@@ -6,40 +6,42 @@ from typing import Annotated
 import typer
 
 from server import planning
-from server.cli.base import AsJson, opened, print_json, print_table, size, the_task
+from server.cli.base import AsJson, TaskName, count, opened, print_json, print_table, the_task
 from server.records import ACTIVE, RunKind
 from server.store import Store
 from shared.drift import SurveyRole
 from shared.errors import InputError
 
-TaskName = Annotated[str | None, typer.Argument(help="The task.  [default: the only one]")]
-WindowText = Annotated[str, typer.Option("--window", help="Only rows dated START..END, ISO dates.")]
-Quorum = Annotated[int | None, typer.Option(help="How many devices must answer.", min=1)]
-Deadline = Annotated[float, typer.Option(help="Seconds that devices have to answer.", min=1)]
-Follow = Annotated[bool | None, typer.Option("--follow/--detach", help="Watch it.  [default: on a terminal]")]
+Window = Annotated[
+    str,
+    typer.Option(metavar="START..END", help="Only rows of these days; the end is not included.", show_default="all"),
+]
+Deadline = Annotated[float, typer.Option(metavar="SECONDS", help="How long devices have to answer.", min=1)]
+Follow = Annotated[
+    bool | None, typer.Option("--follow/--detach", help="Watch it to its end.", show_default="on a terminal")
+]
 
 
 def start(
     context: typer.Context,
     task: TaskName = None,
-    rounds: Annotated[int | None, typer.Option(help="How many rounds.  [default: the task's]", min=1)] = None,
-    window: WindowText = "",
-    base: Annotated[int | None, typer.Option("--from", help="The version to go on from.  [default: newest]")] = None,
-    quorum: Quorum = None,
-    cohort: Annotated[int | None, typer.Option(help="How many are asked a round.  [default: all]", min=1)] = None,
+    rounds: Annotated[int | None, count("How many rounds.", default="the task's")] = None,
+    window: Window = "",
+    base: Annotated[int | None, count("The version to go on from.", "--from", default="the newest")] = None,
+    quorum: Annotated[int | None, count("How many must answer.", default="two thirds")] = None,
+    cohort: Annotated[int | None, count("How many are asked in a round.", default="all")] = None,
     deadline: Deadline = 300.0,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE in place of [training]'s.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Put this in place of the task's.")
+    ] = None,
     follow: Follow = None,
-    first: Annotated[str, typer.Option("--start", hidden=True)] = "",
-    last: Annotated[str, typer.Option("--end", hidden=True)] = "",
-    task_option: Annotated[str | None, typer.Option("--task", hidden=True)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start rounds of training."""
     with opened(context) as (_, store):
-        read = the_task(store, task or task_option)
+        read = the_task(store, task)
         request = planning.campaign(
-            store, read, window=planning.window_of(window or f"{first}..{last}"),
+            store, read, window=planning.window_of(window),
             training=planning.overridden(read.training, settings or [], rounds=rounds),
             base_version=base, quorum=quorum, cohort=cohort, deadline_seconds=deadline,
         )  # fmt: skip
@@ -50,22 +52,19 @@ def start(
 def survey(
     context: typer.Context,
     task: TaskName = None,
-    role: Annotated[str, typer.Option(help="reference: what the model was trained on; current: what is seen now.")] = (
-        "current"
-    ),
-    window: WindowText = "",
+    role: Annotated[SurveyRole, typer.Option(help="What it was trained on, or what is seen now.")] = "current",
+    window: Window = "",
     features: Annotated[bool, typer.Option("--features/--score-only", help="Count each feature too.")] = True,
-    quorum: Quorum = None,
+    quorum: Annotated[int | None, count("How many must answer.", default="half")] = None,
     deadline: Deadline = 120.0,
     follow: Follow = None,
-    task_option: Annotated[str | None, typer.Option("--task", hidden=True)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask every device for noisy counts, and compare them with the release's reference."""
+    """Ask every device for noisy counts; compare them with the reference."""
     with opened(context) as (_, store):
-        read = the_task(store, task or task_option)
+        read = the_task(store, task)
         request = planning.survey(
-            store, read, window=planning.window_of(window), role=_role(role), features=features,
+            store, read, window=planning.window_of(window), role=role, features=features,
             quorum=quorum, deadline_seconds=deadline,
         )  # fmt: skip
         what = f"a {role} survey of release {request.release}"
@@ -74,7 +73,7 @@ def survey(
 
 def stop(
     context: typer.Context,
-    run: Annotated[int | None, typer.Argument(help="The run.  [default: the only one under way]")] = None,
+    run: Annotated[int | None, typer.Argument(help="The run.", show_default="the only one under way")] = None,
 ) -> None:
     """Stop a run; every round committed so far stays."""
     with opened(context) as (_, store):
@@ -106,11 +105,10 @@ def rounds(
         (
             r.plan.run_id, r.plan.number, r.plan.task, r.outcome, f"{len(r.returned)} of {len(r.cohort)}",
             _reasons(r.refusals), _reasons(r.failures), f"{r.finished_at - r.started_at:.1f} s",
-            size(r.bytes_up), size(r.bytes_down),
         )
         for r in results
     ]  # fmt: skip
-    headers = ("RUN", "ROUND", "TASK", "OUTCOME", "ANSWERED", "REFUSED", "FAILED", "TOOK", "UP", "DOWN")
+    headers = ("RUN", "ROUND", "TASK", "OUTCOME", "ANSWERED", "REFUSED", "FAILED", "TOOK")
     print_table(headers, rows, empty="No round has run yet; `covey start` starts some.")
 
 
@@ -130,12 +128,6 @@ def _queue(
             watch(federation, own, number)
     if as_json:
         print_json(store.run(number))
-
-
-def _role(text: str) -> SurveyRole:
-    if text == "reference" or text == "current":  # noqa: PLR1714 - the type checker narrows by equality
-        return text
-    raise InputError(f"role must be reference or current, got {text!r}")
 
 
 def _reasons(reasons: dict[str, str]) -> str:

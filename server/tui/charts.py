@@ -62,6 +62,39 @@ def columns(
     return [toned("".join(_slice(level, row) * cell + " " * gap for level in levels), tone) for row in rows]
 
 
+def stacks(
+    values: Sequence[Sequence[tuple[float, str]]], *, height: int, top: float, cell: int = 1, gap: int = 0
+) -> list[Content]:
+    """Stacked columns of `(value, tone)` from the foot up, to half a line; a value above zero always shows."""
+    halves = [_halves(parts, 2 * height, top) for parts in values]
+    rows = range(height - 1, -1, -1)
+    return [line(*(_pair(each[2 * row : 2 * row + 2], cell, gap) for each in halves)) for row in rows]
+
+
+def _halves(parts: Sequence[tuple[float, str]], steps: int, top: float) -> list[str]:
+    """The tone of each half line of one column, from the foot up; an empty string where there is none."""
+    tones: list[str] = []
+    reached = 0.0
+    for value, tone in parts:
+        reached += value
+        most = round(reached / top * steps) if top else 0
+        count = max(most - len(tones), 1 if value > 0 else 0)
+        tones += [tone] * count
+    return (tones[:steps] if len(tones) <= steps else tones[len(tones) - steps :]) + [""] * (steps - len(tones))
+
+
+def _pair(halves: Sequence[str], cell: int, gap: int) -> Content:
+    """Two half lines, the lower first, as one line of a column."""
+    lower, upper = halves
+    if lower == upper:
+        body = toned("█" * cell, lower) if lower else Content(" " * cell)
+    elif not upper:
+        body = toned("▄" * cell, lower)
+    else:
+        body = toned("▄" * cell, f"{lower} on {upper}") if lower else toned("▀" * cell, upper)
+    return line(body, " " * gap)
+
+
 def _level(share: float, steps: int) -> int:
     """A share as a number of eighths; anything above zero is at least one."""
     if share <= 0:

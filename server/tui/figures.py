@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from server.records import Device, Run, RunState, SurveyResult
@@ -23,6 +23,7 @@ class Participation:
     asked: int = 0
     returned: int = 0
     last_refusal: str = ""
+    refusals: dict[str, int] = field(default_factory=dict[str, int])
     recent: tuple[Part, ...] = ()
 
 
@@ -54,6 +55,7 @@ def _part_of(name: str, rounds: Sequence[RoundResult]) -> Participation:
         asked=sum(part != "idle" for part in parts),
         returned=parts.count("returned"),
         last_refusal=refusals[-1] if refusals else "",
+        refusals=dict(Counter(refusals)),
         recent=parts[-200:],
     )
 

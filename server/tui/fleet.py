@@ -1,41 +1,54 @@
 """The Fleet view: every device, what it runs, what it answered, what it may have spent."""
 
+from dataclasses import dataclass
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 from textual.content import Content
+from textual.widgets import Input
 
 from server.records import Device
 from server.tui import acts
 from server.tui.acts import Act
-from server.tui.charts import Bar, joined
+from server.tui.charts import Bar, bar, joined
 from server.tui.figures import Part, Participation, device_state
 from server.spending import Spending
 from server.tui.table import Cell, Column, Row, Table
 from server.tui.view import Panel, View, advice, framed
 from server.tui.watcher import Snapshot
-from server.tui.words import DEVICE_MARKS, age, ago, line, lines, muted, plural, size, stamp, strong, toned
+from server.tui.words import DEVICE_MARKS, PARTS, age, ago, line, lines, muted, plural, size, stamp, strong, tally, toned
 
 COLUMNS = (
     Column("Device", 12),
     Column("State", 9),
     Column("Model", 5, rank=1, right=True),
-    Column("Seen ago", 8, right=True, rank=1),
+    Column("Seen ago", 8, right=True, rank=2),
     Column("Answered", 8, right=True),
-    Column("Refused", 8, rank=2),
+    Column("last rounds", 11, rank=1, grow=True),
+    Column("Refused", 8, rank=3),
     Column("ε ≤", 5, right=True, rank=1),
-    Column("ceiling", 7, rank=3, grow=True),
-    Column("Sent", 7, rank=4, right=True),
-    Column("Fetched", 7, rank=5, right=True),
+    Column("of ceiling", 10, rank=5),
+    Column("Sent", 7, rank=6, right=True),
+    Column("Fetched", 7, rank=6, right=True),
 )
-RECENT = 36
-PARTS: dict[Part, tuple[str, str, str]] = {
-    "returned": ("■", "$text-success", "returned"),
-    "refused": ("✕", "$text-warning", "refused"),
-    "failed": ("!", "$text-error", "failed"),
-    "idle": ("·", "$foreground 22%", "not asked"),
-}
+MARGIN = 9
+"""Cells left of a device's details, for their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """What a device did in its last rounds: one mark a round, the newest on the right, as many as fit."""
+
+    parts: tuple[Part, ...]
+
+    def __call__(self, width: int) -> Content:
+        """Draw the marks."""
+        return joined(PARTS[part][:2] for part in self.parts[-width:])
+
+
 
 
 class FleetView(View):
@@ -44,11 +57,16 @@ class FleetView(View):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "app.act('approve')", "Approve"),
         Binding("X", "app.act('revoke')", "Revoke", key_display="X"),
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("escape", "unfilter", "All devices"),
     ]
+    wanted = ""
 
     def panels(self) -> ComposeResult:
         """A table and the details of its current row."""
-        yield framed(Table(COLUMNS, id="devices"), "Devices")
+        with Vertical(id="list"):
+            yield framed(Table(COLUMNS, id="devices"), "Devices")
+            yield Input(placeholder="part of a name, a state, a reason …", id="filter", compact=True)
         yield Panel("Device", id="device")
 
     def hint(self, snapshot: Snapshot) -> Content | None:
@@ -66,10 +84,43 @@ class FleetView(View):
         spent = spending_of(snapshot)
         table = self.query_one("#devices", Table)
         table.border_subtitle = census(snapshot, self.now)
-        table.show([self._row(device, snapshot, spent.get(device.name), self.now) for device in urgent(snapshot)])
-        if device := self.selected():
-            self.query_one("#device", Panel).border_title = device.name
-            self.query_one("#device", Panel).update(detail(device, snapshot, spent.get(device.name), self.now))
+        shown = [device for device in urgent(snapshot) if matches(device, snapshot, self.wanted, self.now)]
+        table.border_title = f"Devices · {len(shown)} match {self.wanted!r}" if self.wanted else "Devices"
+        table.show([self._row(device, snapshot, spent.get(device.name), self.now) for device in shown])
+        panel, device = self.query_one("#device", Panel), self.selected()
+        panel.border_title = device.name if device else "Device"
+        found = spent.get(device.name) if device else None
+        panel.update(detail(device, snapshot, found, self.now, panel.content_size.width) if device else "")
+
+    # -- the filter -----------------------------------------------------------------------------
+
+    def action_filter(self) -> None:
+        """Ask for a word to look for."""
+        self.add_class("-filtering")
+        self.query_one("#filter", Input).focus()
+
+    def action_unfilter(self) -> None:
+        """Show every device again."""
+        self.query_one("#filter", Input).value = ""
+        self.remove_class("-filtering")
+        self.focus_first()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
+        """Offer the way out of the filter only while there is one."""
+        return self.has_class("-filtering") if action == "unfilter" else True
+
+    @on(Input.Changed, "#filter")
+    def narrow(self, message: Input.Changed) -> None:
+        """Show what matches while it is typed."""
+        self.wanted = message.value.strip()
+        self.refill()
+        self.app.refresh_bindings()
+
+    @on(Input.Submitted, "#filter")
+    def keep(self) -> None:
+        """Go back to the devices that match."""
+        self.set_class(bool(self.wanted), "-filtering")
+        self.focus_first()
 
     def selected(self) -> Device | None:
         """The device under the cursor."""
@@ -94,11 +145,19 @@ class FleetView(View):
             f"r{device.release}" if device.release else muted("none"),
             muted(age(now - device.last_seen) if device.last_seen else "never"),
             f"{part.returned}/{part.asked}" if part.asked else muted("-"),
+            Strip(part.recent),
             toned(part.last_refusal, "$text-warning"),
             *spent_cells(spent, ceiling(snapshot)),
             size(device.bytes_up),
             size(device.bytes_down),
         ))  # fmt: skip
+
+
+def matches(device: Device, snapshot: Snapshot, wanted: str, now: float) -> bool:
+    """Whether a device has the word in its name, its state, its last refusal or what it says."""
+    part = snapshot.participation.get(device.name, Participation())
+    words = (device.name, device_state(device, now), part.last_refusal, device.detail)
+    return any(wanted.lower() in word.lower() for word in words)
 
 
 def urgent(snapshot: Snapshot) -> list[Device]:
@@ -141,20 +200,34 @@ def census(snapshot: Snapshot, now: float) -> Content:
     return line(*(toned(f"{mark.glyph} {count} {mark.word}", mark.tone) for mark, count in present), gap="  ")
 
 
-def detail(device: Device, snapshot: Snapshot, spent: Spending | None, now: float) -> Content:
+def detail(device: Device, snapshot: Snapshot, spent: Spending | None, now: float, width: int) -> Content:
     """What is known of one device, and how it took part."""
     part = snapshot.participation.get(device.name, Participation())
-    left = f", {plural(spent.campaigns_left, 'campaign')} left" if spent else ""
+    room = max(8, width - MARGIN)
     return lines(
         line(DEVICE_MARKS[device_state(device, now)].content(), muted(f"  {situation(device, now)}")),
-        line(muted("rounds   "), strip(part.recent)),
-        line(muted("         "), legend(part.recent)),
-        line(muted("privacy  "), f"ε ≤ {spent.epsilon:.2f}{left}" if spent else muted("nothing spent")),
-        line(muted("says     "), device.detail or muted("nothing yet")),
-        line(muted("model    "), f"release {device.release}" if device.release else muted("no release yet")),
+        line(muted("rounds   "), Strip(part.recent)(room) if part.recent else muted("not asked yet")),
+        line(muted("         "), legend(part.recent[-room:])),
+        *privacy(spent, ceiling(snapshot), room),
+        line(muted("refused  "), tally(part.refusals) or muted("nothing")),
+        line(muted("model    "), f"release {device.release}" if device.release else muted("no release yet"),
+             muted(f"  {device.detail}")),
         line(muted("traffic  "), f"{size(device.bytes_up)} sent, {size(device.bytes_down)} fetched"),
-        line(muted("joined   "), stamp(device.enrolled_at)),
-    )
+        line(muted("joined   "), stamp(device.enrolled_at), muted(" UTC")),
+    )  # fmt: skip
+
+
+def privacy(spent: Spending | None, limit: float, width: int) -> list[Content]:
+    """What a device has spent at most, as a figure and against the ceiling."""
+    if spent is None or not limit:
+        return [line(muted("privacy  "), muted("nothing spent"))]
+    share = spent.epsilon / limit
+    figure = f"ε {spent.epsilon:.2f} of {limit:g} "
+    left = plural(spent.campaigns_left, "campaign")
+    return [
+        line(muted("privacy  "), figure, bar(share, max(4, min(30, width - len(figure))), spend_tone(share))),
+        line(muted("         "), muted(f"at most; room for {left}")),
+    ]
 
 
 def situation(device: Device, now: float) -> str:
@@ -166,12 +239,7 @@ def situation(device: Device, now: float) -> str:
     return f"seen {ago(device.last_seen, now)}"
 
 
-def strip(parts: tuple[Part, ...]) -> Content:
-    """One glyph a round, the newest on the right."""
-    return joined(PARTS[part][:2] for part in parts[-RECENT:]) if parts else muted("not asked yet")
-
-
 def legend(parts: tuple[Part, ...]) -> Content:
     """The glyphs that occur, in words."""
-    shown = [PARTS[part] for part in PARTS if part in parts[-RECENT:]]
+    shown = [PARTS[part] for part in PARTS if part in parts]
     return line(*(line(toned(glyph, tone), muted(f" {word}")) for glyph, tone, word in shown), gap="  ")

@@ -22,7 +22,7 @@ class Header(Static):
     def show(self, snapshot: Snapshot | None, now: float, trouble: str) -> None:
         """Name on the left, run in the middle, age on the right."""
         left = line(toned(" ▚ covey ", "bold $text-primary"), strong(snapshot.federation if snapshot else ""))
-        right = self._age(snapshot, now, trouble)
+        right = line(self._age(snapshot, now, trouble), service(snapshot) if snapshot and not trouble else "")
         middle = run_words(snapshot) if snapshot else muted("reading the store …")
         room = self.size.width - left.cell_length - right.cell_length - 4
         if middle.cell_length > room and snapshot:
@@ -43,13 +43,22 @@ class Header(Static):
         return muted(f"news {ago(snapshot.newest, now)}")
 
 
+def service(snapshot: Snapshot) -> Content:
+    """Whether a coordinator is there to carry anything out; without one, a run that waits is in trouble."""
+    if snapshot.serving:
+        return line("   ", toned("● serving", "$text-success"))
+    run = current_run(snapshot.runs)
+    waits = run is not None and run.state not in ENDED
+    return line("   ", toned("▲ not serving", "$text-warning") if waits else muted("○ not serving"))
+
+
 def run_words(snapshot: Snapshot, *, short: bool = False) -> Content:
     """The run under way, or that there is none."""
     run = current_run(snapshot.runs)
     if run is None:
-        return muted("○ idle")
+        return muted("no run yet")
     if run.state in ENDED:
-        return line(muted(f"○ idle · run {run.id} "), RUN_MARKS[run.state].content())
+        return line(muted(f"run {run.id} "), RUN_MARKS[run.state].content())
     phase = phase_line(run, snapshot.progress.get(run.id), short=short)
     return phase if short else line(muted(f"run {run.id} "), phase)
 

@@ -1,15 +1,17 @@
 """The Rounds view: every run, where the current one is, and what came of each round."""
 
 from textual.app import ComposeResult
+from textual.containers import Vertical
 from textual.content import Content
 
 from server.records import CampaignRequest, Progress, Run
-from server.tui.charts import bar, columns, spark
-from server.tui.figures import ENDED, counted, current_run
+from server.tui.charts import bar, joined, spark
+from server.tui.figures import ENDED, counted, current_run, part_in
+from server.tui.roundchart import round_chart
 from server.tui.table import Column, Row, Table
 from server.tui.view import Panel, View, advice, framed
 from server.tui.watcher import Snapshot
-from server.tui.words import RUN_MARKS, ago, lasting, line, lines, muted, size, stamp, strong, tally, toned
+from server.tui.words import PARTS, RUN_MARKS, ago, lasting, line, lines, muted, stamp, strong, tally, toned
 from shared import wire
 from shared.errors import WireError
 from shared.rounds import RoundResult
@@ -25,15 +27,12 @@ ROUNDS = (
     Column("Round", 5, right=True),
     Column("Outcome", 11),
     Column("Returned", 8, right=True),
+    Column("Each", 8, rank=3),
     Column("Refused", 10, grow=True),
-    Column("Failed", 10, rank=1, grow=True),
+    Column("Failed", 10, rank=2, grow=True),
     Column("Took", 7, right=True, rank=1),
-    Column("Sent", 7, right=True, rank=3),
     Column("Version", 7, right=True),
 )
-
-MARGIN = 6
-"""Cells left of a chart, for its scale."""
 
 
 class RoundsView(View):
@@ -43,10 +42,12 @@ class RoundsView(View):
 
     def panels(self) -> ComposeResult:
         """Runs; the selected run's state; its rounds as columns and as a table."""
-        yield framed(Table(RUNS, id="runs"), "Runs")
-        yield Panel("Run", id="run")
-        yield framed(Table(ROUNDS, id="rounds"), "Rounds")
-        yield Panel("By round", id="chart")
+        with Vertical(id="left"):
+            yield framed(Table(RUNS, id="runs"), "Runs")
+            yield Panel("Run", id="run")
+        with Vertical(id="right"):
+            yield Panel("Answers by round", id="chart")
+            yield framed(Table(ROUNDS, id="rounds"), "Rounds")
 
     def hint(self, snapshot: Snapshot) -> Content | None:
         """Publish a task, or start the first run."""
@@ -88,7 +89,8 @@ class RoundsView(View):
                 run, snapshot.progress.get(run.id), rounds, self.now, panel.content_size.width, plot=not chart.display
             )
         )
-        chart.update(round_chart(rounds, chart.content_size.width, chart.content_size.height))
+        total = total_rounds(run, snapshot.progress.get(run.id))
+        chart.update(round_chart(rounds, total, chart.content_size.width, chart.content_size.height))
         self.query_one("#rounds", Table).show([round_row(result, made) for result in reversed(rounds)])
 
 
@@ -128,12 +130,17 @@ def round_row(result: RoundResult, made: dict[int, int]) -> Row:
         strong(str(plan.number)),
         toned("✓ committed", "$text-success") if committed else toned("✕ abandoned", "$text-error"),
         f"{len(result.returned)}/{len(result.cohort)}",
+        each_answer(result),
         toned(tally(counted(result.refusals)), "$text-warning"),
         toned(tally(counted(result.failures)), "$text-error"),
         lasting(result.finished_at - result.started_at),
-        size(result.bytes_up),
         f"v{version}" if version else muted("-"),
     ))  # fmt: skip
+
+
+def each_answer(result: RoundResult) -> Content:
+    """One mark for each device asked, in the order of their names."""
+    return joined(PARTS[part_in(result, name)][:2] for name in result.cohort)
 
 
 def phase_line(run: Run, progress: Progress | None, *, short: bool = False) -> Content:
@@ -153,7 +160,8 @@ def progress_words(progress: Progress, *, short: bool) -> list[Content]:
     if progress.cohort:
         words.append(Content(f"{progress.returned}{of}{progress.cohort} {'back' if short else 'returned'}"))
     if progress.refused:
-        words.append(toned(f"{progress.refused} refused", "$text-warning"))
+        why = f": {tally(progress.reasons)}" if progress.reasons and not short else ""
+        words.append(toned(f"{progress.refused} refused{why}", "$text-warning"))
     return [*words, muted(progress.phase)] if progress.phase and not short else words
 
 
@@ -203,29 +211,3 @@ def pace_line(rounds: tuple[RoundResult, ...]) -> Content:
     if not rounds:
         return Content("")
     return line(muted("    seconds a round  "), spark([r.finished_at - r.started_at for r in rounds], 30))
-
-
-def round_chart(rounds: tuple[RoundResult, ...], width: int, height: int) -> Content:
-    """Replies and seconds, one column a round: side by side where there is room, else one above the other."""
-    if not rounds or width < MARGIN + 2:
-        return muted("the first round has not ended yet")
-    beside = width >= 60
-    wide, tall = (width // 2 - 1, height) if beside else (width, height // 2)
-    shown = rounds[-(wide - MARGIN) :]
-    replies = [float(len(result.returned)) for result in shown]
-    seconds = [result.finished_at - result.started_at for result in shown]
-    asked = float(max(len(result.cohort) for result in shown))
-    left = axis("replies, of those asked", replies, asked, tall, wide, "$success")
-    right = axis("seconds", seconds, max(seconds), tall, wide, "$primary")
-    if not beside:
-        return lines(*left, *right)
-    return lines(*(line(a.pad_right(wide + 2 - a.cell_length), b) for a, b in zip(left, right, strict=True)))
-
-
-def axis(title: str, values: list[float], top: float, height: int, width: int, tone: str) -> list[Content]:
-    """Columns with their scale on the left and their title above."""
-    each = (width - MARGIN) // len(values)
-    cell, gap = (2, 1) if each >= 3 else (1, 1) if each == 2 else (1, 0)
-    body = columns(values, height=max(1, height - 1), top=top, tone=tone, cell=cell, gap=gap)
-    marks = [f"{top:4.3g} ┤", *["     │"] * max(0, len(body) - 2), "   0 ┤"][: len(body)]
-    return [muted(f"      {title}"), *(line(muted(mark), row) for mark, row in zip(marks, body, strict=True))]

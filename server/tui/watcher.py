@@ -15,6 +15,7 @@ from server.tui.figures import ENDED, Participation, participation
 from server.spending import Charges, Spending, charges, price
 from shared import wire
 from shared.errors import CoveyError
+from shared.lock import holder
 from shared.models import ModelVersion, Release
 from shared.rounds import RoundResult
 from shared.tasks import Task
@@ -28,6 +29,7 @@ class Snapshot:
 
     federation: str = ""
     newest: float | None = None
+    serving: bool = False
     tasks: tuple[Task, ...] = ()
     devices: tuple[Device, ...] = ()
     runs: tuple[Run, ...] = ()
@@ -68,7 +70,7 @@ class Reader:
 
     def __init__(self, federation: Federation) -> None:
         """Open the store; raise `InputError` if there is no federation or its store cannot be opened."""
-        self._name = federation.settings().name
+        self._name, self._lock = federation.settings().name, federation.lock
         self._store = Store(federation.database)
         self._ended: dict[int, tuple[RoundResult, ...]] = {}
 
@@ -76,9 +78,13 @@ class Reader:
         """Close the store."""
         self._store.close()
 
-    def changes(self) -> int:
-        """A number that moves with every commit of somebody else."""
-        return self._store.changes()
+    def state(self) -> tuple[int, bool]:
+        """Moves with every commit of somebody else, and when the coordinator comes or goes."""
+        return self._store.changes(), self.serving()
+
+    def serving(self) -> bool:
+        """Whether a coordinator runs."""
+        return holder(self._lock) is not None
 
     def read(self) -> Snapshot:
         """Everything, with the figures that views derive from it."""
@@ -90,6 +96,7 @@ class Reader:
         results = [result for run in runs for result in rounds[run.id]]
         return Snapshot(
             federation=self._name,
+            serving=self.serving(),
             newest=newest(devices, runs, progress),
             tasks=tasks,
             devices=devices,
@@ -129,11 +136,11 @@ def newest(devices: tuple[Device, ...], runs: tuple[Run, ...], progress: dict[in
 def watch(federation: Federation, tell: Callable[[Message], object], stop: threading.Event) -> None:
     """Look a few times a second until `stop`; tell of each snapshot, and of each new reason for having none."""
     reader: Reader | None = None
-    seen, trouble = -1, ""
+    seen, trouble = (-1, False), ""
     while not stop.is_set():
         try:
             reader = reader or Reader(federation)
-            if (now := reader.changes()) != seen:
+            if (now := reader.state()) != seen:
                 tell(Changed(reader.read()))
                 seen, trouble = now, ""
         except (CoveyError, sqlite3.Error, OSError) as error:

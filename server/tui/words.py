@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from textual.content import Content
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+FAINT = "$foreground 22%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,12 @@ STAGE_MARKS = {
     "canary": Mark("◐", "canary", "$text-warning"),
     "released": Mark("●", "released", "$text-success"),
     "withdrawn": Mark("✕", "withdrawn", "$text-error"),
+}
+PARTS = {
+    "returned": ("■", "$text-success", "returned"),
+    "refused": ("✕", "$text-warning", "refused"),
+    "failed": ("!", "$text-error", "failed"),
+    "idle": ("·", "$foreground 22%", "not asked"),
 }
 SHIFT_MARKS = {
     "evident": Mark("▲", "evident", "$text-warning"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,10 @@ ROOT = Path(__file__).parents[2]
 OURS = ("server", "client", "shared", "simulations")
 
 
-def contracts() -> list[str]:
+def contracts() -> list[dict[str, Any]]:
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    return [contract["name"] for contract in document["tool"]["importlinter"]["contracts"]]
+    found: list[dict[str, Any]] = document["tool"]["importlinter"]["contracts"]
+    return found
 
 
 def lint(root: Path) -> subprocess.CompletedProcess[str]:
@@ -42,10 +44,19 @@ def test_the_contracts_would_notice_a_forbidden_import(tmp_path: Path, importer:
     for package in (*OURS, "server/tui"):
         (tmp_path / package).mkdir(parents=True, exist_ok=True)
         (tmp_path / package / "__init__.py").write_text("")
+    for module in named_modules():
+        if not (tmp_path / module).is_dir():
+            (tmp_path / f"{module}.py").write_text("")
     (tmp_path / importer / "offender.py").write_text(f"import {imported}\n")
     found = lint(tmp_path)
     assert found.returncode != 0
     assert f"{importer}.offender -> {imported}" in found.stdout
+
+
+def named_modules() -> set[str]:
+    """Our own modules that the contracts name, as paths."""
+    lists = [c.get("source_modules", []) + c.get("forbidden_modules", []) for c in contracts()]
+    return {name.replace(".", "/") for names in lists for name in names if name.split(".")[0] in OURS}
 
 
 def test_no_installed_distribution_uses_our_top_level_names() -> None:
@@ -60,9 +71,33 @@ def test_our_names_shadow_no_standard_module() -> None:
 
 # A library's home: nothing else may import it. Lazily imported libraries count too.
 HOMES = {
+    "onnx": {"server/export.py", "server/graph.py", "shared/hostile.py"},
+    "onnxruntime": {"shared/runtime.py"},
+    "opacus": {"client/training.py"},
     "opendp": {"client/drift.py"},
-    "opacus": {"client/noise.py", "client/training.py"},
+    "polars": {"client/dataset.py"},
+    "securesystemslib": {"server/repository.py"},
+    "torch": {"client/training.py", "server/gates.py", "shared/network.py"},
+    "tuf": {"client/trust.py", "client/updates.py", "server/releases.py", "server/repository.py"},
+    "uvicorn": {"server/listeners.py"},
 }
+
+PUBLIC_FLOWER = ("flwr.app", "flwr.clientapp", "flwr.serverapp")
+FLOWER_INTERNALS = {
+    "client/app.py", "client/fleet.py", "client/node.py", "server/fleet.py", "server/flowerrun.py", "server/superlink.py"
+}  # fmt: skip
+
+
+def test_flowers_internals_stay_in_few_files() -> None:
+    """They change with every release of Flower, one or two weeks apart."""
+    files = [path for package in ("server", "client", "shared") for path in (ROOT / package).rglob("*.py")]
+    users = {str(path.relative_to(ROOT)) for path in files if any(map(_is_internal, modules(path)))}
+    assert users
+    assert users <= FLOWER_INTERNALS
+
+
+def _is_internal(module: str) -> bool:
+    return module.startswith("flwr.") and not module.startswith(PUBLIC_FLOWER)
 
 
 @pytest.mark.parametrize("library", HOMES)
@@ -75,10 +110,15 @@ def test_a_library_lives_in_its_home(library: str) -> None:
 
 def imports(path: Path) -> set[str]:
     """The top-level names that a file imports anywhere in it."""
+    return {module.split(".")[0] for module in modules(path)}
+
+
+def modules(path: Path) -> set[str]:
+    """The modules that a file imports anywhere in it."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
+            found.add(node.module)
     return found

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 import pytest
-from agents import Agent
+from agents import Agent, end_all
 from coordinator import Coordinator, covey, free_port, until
 
 from server.config import Federation
@@ -149,8 +149,7 @@ def orchard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orchard]:
             agent.wait_for_link("online")
         yield running
     finally:
-        for agent in agents:
-            agent.end()
+        end_all(agents)
         assert coordinator.end() == (0, "")
 
 
@@ -192,7 +191,9 @@ def test_one_record_is_answered_on_every_device_alike(released: Orchard) -> None
     assert {answer["label"] for answer in answers} == {"overripe"}
     assert {answer["release"] for answer in answers} == {1}
     assert all(set(answer["scores"]) == set(CLASSES) for answer in answers)
-    assert len({json.dumps(answer["scores"]) for answer in answers}) == 1
+    # Each device runs the faster of two files here, so that answers differ by what rounding to int8 costs.
+    scores = np.array([list(answer["scores"].values()) for answer in answers])
+    np.testing.assert_allclose(scores, scores[:1].repeat(3, axis=0), atol=0.01)
 
 
 def test_a_survey_counts_the_fleet_and_every_ledger_knows_of_it(released: Orchard) -> None:
@@ -216,8 +217,7 @@ def test_a_revoked_device_is_cut_off_and_the_others_go_on(released: Orchard) -> 
     before = len(birch.shows("ledger"))
     released.says("revoke", "birch")
     birch.wait_for_link("revoked")
-    run = json.loads(released.says("start", "--rounds", "1", "--follow", "--json").splitlines()[-1] or "{}")
-    assert run
+    assert "is finished" in released.says("start", "--rounds", "1", "--follow")
     last = released.shows("rounds")[-1]
     assert (last["outcome"], last["cohort"], last["returned"]) == ("committed", ["alder", "cedar"], ["alder", "cedar"])
     assert len(birch.shows("ledger")) == before

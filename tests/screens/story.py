@@ -119,7 +119,6 @@ def round_of(task: Task, run: int, number: int, base: int, window: Window, start
     return RoundResult(
         plan=plan, cohort=cohort, returned=tuple(n for n in cohort if n not in refusals and n not in failures),
         refusals=refusals, failures=failures, started_at=start, finished_at=start + took, outcome="committed",
-        bytes_up=2_400 * len(cohort), bytes_down=3_100 * len(cohort),
     )  # fmt: skip
 
 

@@ -76,5 +76,5 @@ def test_publishing_a_task_goes_on_after_a_crash(home: Path, task: Task, monkeyp
 
 
 def test_options_of_covey_may_stand_after_the_command() -> None:
-    assert covey_main.home_first(["fleet", "--home", "x", "--json"]) == ["--home", "x", "fleet", "--json"]
-    assert covey_main.home_first(["serve", "-v", "--home=x"]) == ["-v", "--home=x", "serve"]
+    assert covey_main.home_first(["fleet", "--home", "x", "--json"]) == (["--home", "x"], ["fleet", "--json"])
+    assert covey_main.home_first(["serve", "-v", "--home=x"]) == (["-v", "--home=x"], ["serve"])

@@ -1,0 +1,121 @@
+"""Rounds as columns: who answered, who declined and why, how long it took; and the rounds still to come."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from textual.content import Content
+
+from server.tui.charts import columns, stacks
+from server.tui.words import FAINT, line, lines, muted, plural, toned
+from shared.rounds import RoundResult
+
+MARGIN = 6
+"""Cells left of a chart, for its scale."""
+REASON_TONES = ("$warning", "$secondary", "$accent")
+FAILED = "failed"
+WIDEST = 6
+"""Cells that a round takes at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Where columns stand: `cell` cells each with `gap` between, `shown` of them, `coming` more without a value."""
+
+    cell: int
+    gap: int
+    shown: int
+    coming: int
+
+    @property
+    def step(self) -> int:
+        """From one column to the next."""
+        return self.cell + self.gap
+
+
+def frame(done: int, total: int, width: int) -> Frame:
+    """As wide as fits all rounds of the run, else one cell a round and only the newest of them."""
+    room = max(1, width - MARGIN)
+    each = min(WIDEST, max(1, room // max(1, total, done)))
+    gap = 1 if each > 1 else 0
+    shown = min(done, room // each)
+    return Frame(cell=each - gap, gap=gap, shown=shown, coming=max(0, min(total - done, room // each - shown)))
+
+
+def round_chart(rounds: Sequence[RoundResult], total: int, width: int, height: int) -> Content:
+    """Answers above, seconds below, on one axis of rounds; `total` is how many the run is to have."""
+    if width < MARGIN + 2 or height < 6:
+        return Content("")
+    if not rounds:
+        return muted("the first round has not ended yet")
+    place = frame(len(rounds), total, width)
+    shown = rounds[len(rounds) - place.shown :]
+    below = max(2, (height - 3) // 3)
+    tones = tones_of(shown)
+    return lines(
+        legend(shown, tones),
+        *answers(shown, tones, place, height - 3 - below),
+        axis(shown, place),
+        *seconds(shown, place, below),
+        muted(f"{'':{MARGIN}}seconds a round"),
+    )
+
+
+def tones_of(rounds: Sequence[RoundResult]) -> dict[str, str]:
+    """A colour for each reason that was given, the most frequent first; the rare ones share one."""
+    reasons = Counter(reason for result in rounds for reason in result.refusals.values())
+    ranked = [reason for reason, _ in reasons.most_common()]
+    return {reason: REASON_TONES[min(place, len(REASON_TONES) - 1)] for place, reason in enumerate(ranked)}
+
+
+def legend(rounds: Sequence[RoundResult], tones: dict[str, str]) -> Content:
+    """What the colours mean, as far as they occur."""
+    words = [line(toned("■ ", "$success"), muted("returned"))]
+    words += [line(toned("■ ", tone), muted(f"refused: {reason}")) for reason, tone in tones.items()]
+    if any(result.failures for result in rounds):
+        words.append(line(toned("■ ", "$error"), muted(FAILED)))
+    return line(" " * MARGIN, line(*words, gap="   "))
+
+
+def answers(rounds: Sequence[RoundResult], tones: dict[str, str], place: Frame, height: int) -> list[Content]:
+    """Each round as a column of the devices asked: returned at the foot, then refused, then failed."""
+    top = max(1, *(len(result.cohort) for result in rounds))
+    drawn = stacks([parts(result, tones) for result in rounds], height=height, top=top, cell=place.cell, gap=place.gap)
+    return scaled(drawn, f"{top}")
+
+
+def parts(result: RoundResult, tones: dict[str, str]) -> list[tuple[float, str]]:
+    """A round's answers from the foot of its column up."""
+    refused = Counter(result.refusals.values())
+    return [
+        (len(result.returned), "$success"),
+        *((refused[reason], tone) for reason, tone in tones.items()),
+        (len(result.failures), "$error"),
+    ]
+
+
+def seconds(rounds: Sequence[RoundResult], place: Frame, height: int) -> list[Content]:
+    """How long each round took."""
+    took = [result.finished_at - result.started_at for result in rounds]
+    drawn = columns(took, height=height, top=max(took), tone="$primary", cell=place.cell, gap=place.gap)
+    return scaled(drawn, f"{max(took):.3g} s")
+
+
+def scaled(drawn: Sequence[Content], top: str) -> list[Content]:
+    """Lines with their scale on the left: the largest value above, zero at the foot."""
+    marks = [top, *[""] * (len(drawn) - 1)]
+    marks[-1] = "0" if len(drawn) > 1 else top
+    return [line(muted(f"{mark:>{MARGIN - 2}} "), toned("▏", FAINT), row) for mark, row in zip(marks, drawn, strict=True)]
+
+
+def axis(rounds: Sequence[RoundResult], place: Frame) -> Content:
+    """The numbers of the rounds under their columns, and a faint mark for each that is still to come."""
+    text = ""
+    for index, result in enumerate(rounds):
+        number, start = str(result.plan.number), index * place.step
+        if (index == 0 or result.plan.number % 5 == 0) and (not text or start > len(text)):
+            text = text.ljust(start) + number
+    come = "".join("·".ljust(place.step) for _ in range(place.coming))
+    told = f" {plural(place.coming, 'round')} to come" if place.coming else ""
+    room = place.shown * place.step
+    return line(" " * MARGIN, muted(text.ljust(room)[: max(room, len(text))]), toned(come.rstrip(), FAINT), muted(told))
