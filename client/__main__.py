@@ -138,6 +138,25 @@ def predict(
 
 
 @app.command()
+def score(
+    window: Annotated[str, typer.Option(help="Only rows dated START..END, ISO dates.  [default: all]")] = "..",
+    out: Annotated[Path, typer.Option(help="Where the scores go.")] = Path("scores.parquet"),
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Predict your own rows offline, and keep the scores in a Parquet file."""
+    from client.scoring import score as predict_rows
+    from shared.tasks import parse_window
+
+    found = predict_rows(AgentHome(home), parse_window(window), out)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found)))
+    else:
+        print(f"{found.rows} rows scored by release {found.release} into {found.file}")
+        print(f"one raw record takes {found.p50_us:.0f} us (p50), {found.p99_us:.0f} us (p99)")
+
+
+@app.command()
 def update(home: Home = DEFAULT_HOME) -> None:
     """Look for a newer release now, verify it, try it, and let it serve."""
     from client.updates import Updates

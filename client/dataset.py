@@ -4,6 +4,7 @@ Whether a row counts depends on that row and on the task alone (privacy rule 3):
 other rows, neither a type nor a date's format, and a row that cannot be read spoils only itself.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,10 @@ class Examples:
 
 ISO_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d")
 """How a timestamp may be written in CSV."""
+
+_FIELD = rb'(?:[^",]*|"(?:[^"]|"")*")'
+_QUOTED = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*")
+"""A whole line of CSV (RFC 4180): each field without quotes, or in quotes with those inside it doubled."""
 
 UNKNOWN = -1
 """The label of a row whose outcome is not known, or not one of the task's."""
@@ -76,8 +81,14 @@ def _scan(path: Path, task: Task) -> pl.LazyFrame:
 
 
 def _scan_csv(path: Path) -> pl.LazyFrame:
-    """Open a CSV file as words, so that nothing is inferred across rows and a bad row spoils only itself."""
-    return pl.scan_csv(path, infer_schema=False, ignore_errors=True, truncate_ragged_lines=True, encoding="utf8-lossy")
+    """Open a CSV file as words, so that nothing is inferred across rows and a bad row spoils only itself.
+
+    A row is a line. One whose quotes do not match is left out: read on, it would swallow the rows after it.
+    """
+    data = path.read_bytes()
+    if b'"' in data:
+        data = b"\n".join(line for line in data.split(b"\n") if b'"' not in line or _QUOTED.fullmatch(line.rstrip(b"\r")))
+    return pl.scan_csv(data, infer_schema=False, ignore_errors=True, truncate_ragged_lines=True, encoding="utf8-lossy")
 
 
 def _select(frame: pl.LazyFrame, task: Task) -> pl.LazyFrame:

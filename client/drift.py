@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from client.config import AgentHome
 from shared.drift import Bins, DriftReport, Histogram, SurveyPlan, columns_of, edges_of
-from shared.errors import CoveyError
 from shared.features import Category
 from shared.tasks import Task
 
@@ -32,7 +31,7 @@ def answer(plan: SurveyPlan, task: Task, home: AgentHome, data: Path) -> DriftRe
     """
     try:
         columns, scores = _scored(plan, task, home, data)
-    except CoveyError as error:
+    except Exception as error:  # noqa: BLE001 - rows decided it, so no kind of it may become a refusal (rule 4)
         log.warning("answering the survey with noise alone: %s", error)
         columns = dict.fromkeys((*task.numbers, *task.texts), np.zeros(0))
         scores = np.zeros((0, len(task.label.classes)))
@@ -44,7 +43,7 @@ def _scored(plan: SurveyPlan, task: Task, home: AgentHome, data: Path) -> tuple[
     from client.inference import Predictor
 
     columns, _ = read_columns(data, task, plan.window)
-    return columns, Predictor(home).predict_many(columns)
+    return columns, Predictor(home).predict_alone(columns)
 
 
 def report(plan: SurveyPlan, task: Task, *, columns: Columns, scores: NDArray[np.floating[Any]]) -> DriftReport:

@@ -20,6 +20,7 @@ from client import coordinator
 from client.config import AgentHome, AgentSettings
 from client.explanation import explain
 from client.ledger import Ledger
+from client.policy import fingerprint
 from client.settings import render
 from client.store import AgentStore
 from shared import wire
@@ -84,7 +85,7 @@ def agree(home: AgentHome, *, ask: Callable[[str], bool]) -> None:
     if not ask(explain(signed, budget=settings.budget, data=settings.data)):
         raise ConsentWithheld(f"you did not agree; this device takes no part in revision {signed.revision}")
     store = AgentStore(home.database)
-    store.agree(signed.name, signed.revision)
+    store.agree(signed.name, fingerprint(signed))
     store.close()
 
 
@@ -190,7 +191,7 @@ def _install(staged: AgentHome, home: AgentHome, settings: AgentSettings, task: 
         source.parent.rename(target.parent)
     home.staging.mkdir(mode=0o700, exist_ok=True)
     store = AgentStore(home.database)
-    store.agree(task.name, task.revision)
+    store.agree(task.name, fingerprint(task))
     store.close()
     write_whole(home.settings_file, render(settings).encode())
 

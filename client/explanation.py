@@ -18,7 +18,7 @@ def explain(task: Task, *, budget: PrivacyBudget, data: str) -> str:
         _costs(task, budget),
         "Epsilon bounds how much anyone, the coordinator included, can learn about any single row; smaller is safer.",
     )
-    return "\n\n".join(textwrap.fill(paragraph, width=88) for paragraph in paragraphs)
+    return "\n\n".join(textwrap.fill(_shown(paragraph), width=88) for paragraph in paragraphs)
 
 
 def campaign(task: Task, *, rounds: int | None = None) -> SampledGaussian:
@@ -37,6 +37,11 @@ def affordable_rounds(task: Task, budget: PrivacyBudget) -> int:
             break
         covered += 1
     return covered
+
+
+def _shown(text: str) -> str:
+    """Replace what a terminal would obey: a task's words are the coordinator's, the consent is the owner's."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _goal(task: Task) -> str:

@@ -64,6 +64,23 @@ class Predictor:
         A column that is absent counts as missing throughout. Raise `ContractError` as `predict` does, and
         if columns differ in length.
         """
+        return ask(self._session, self._tables(columns))
+
+    def predict_alone(self, columns: Mapping[str, NDArray[Any] | Sequence[Value]]) -> Scores:
+        """As `predict_many`, but each row in a call of its own; NaN where the model gives one row no answer.
+
+        A signed graph may still compute across a batch, or fail on a certain row; alone, a row touches only itself
+        (privacy rule 3).
+        """
+        feeds, classes = self._tables(columns), len(self._classes)
+        scores = np.full((len(next(iter(feeds.values()))), classes), np.nan, dtype=np.float32)
+        for row in range(len(scores)):
+            with suppress(ReleaseError):
+                answer = ask(self._session, {name: table[row : row + 1] for name, table in feeds.items()})
+                scores[row] = answer[0] if answer.shape == (1, classes) else np.nan
+        return scores
+
+    def _tables(self, columns: Mapping[str, NDArray[Any] | Sequence[Value]]) -> Feeds:
         self._require_known(columns)
         lengths = {name: _length(name, column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
@@ -71,7 +88,7 @@ class Predictor:
         rows = next(iter(lengths.values()), 0)
         numbers = {name: _number_column(name, columns.get(name), rows) for name in self._numbers}
         texts = {name: _text_column(name, columns.get(name), rows) for name in self._texts}
-        return ask(self._session, to_feeds(self._task, numbers | texts))
+        return to_feeds(self._task, numbers | texts)
 
     def _feeds(self, record: Mapping[str, Value]) -> Feeds:
         self._require_known(record)

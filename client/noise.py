@@ -24,13 +24,13 @@ class CipherStream:
         """Return `count` uniform 64-bit words."""
         return np.frombuffer(self._keystream.update(bytes(8 * count)), dtype=np.uint64)
 
-    def normals(self, count: int) -> NDArray[np.float32]:
+    def normals(self, count: int) -> NDArray[np.float64]:
         """Return `count` standard normals, by Box and Muller (1958) with a 53-bit radius: the tail ends at 8.6 sigma."""
         pairs = (count + 1) // 2
         words = self.words(2 * pairs)
         radius = np.sqrt(-2 * np.log(((words[:pairs] >> np.uint64(11)) + 1.0) * _UNIT))
         angle = (words[pairs:] >> np.uint64(11)) * (2 * math.pi * _UNIT)
-        return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count].astype(np.float32)
+        return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
 
     def poisson_sample(self, rows: int, rate: float) -> NDArray[np.intp]:
         """Return the indices of a Poisson sample: each of `rows` is in it on its own, with probability `rate`."""

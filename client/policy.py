@@ -3,15 +3,21 @@
 Nothing here sees an example, so no refusal can tell of one (privacy rule 4).
 """
 
+import hashlib
 import json
 from datetime import UTC, datetime
 
+from client import clock
 from client.config import AgentHome, AgentSettings
+from shared import wire
 from shared.drift import SurveyPlan
 from shared.errors import ConsentWithheld, NotEligible, PlanTooWeak
 from shared.privacy import PrivacyBudget
 from shared.rounds import RoundPlan
 from shared.tasks import Task
+
+ROLES = ("root", "targets", "snapshot", "timestamp")
+"""Whose expiry stops training: every role that vouches for the task."""
 
 
 def check_round(plan: RoundPlan, task: Task, settings: AgentSettings) -> None:
@@ -35,8 +41,11 @@ def check_survey(plan: SurveyPlan, task: Task, settings: AgentSettings, *, relea
     _at_least(
         "feature_noise_multiplier", plan.feature_noise_multiplier, max(task.drift.feature_noise_multiplier, floor)
     )
-    _at_most("score_bins", plan.score_bins, 100)
-    _at_most("feature_bins", plan.feature_bins, 100)
+
+
+def fingerprint(task: Task) -> str:
+    """What an owner agrees to: the whole task, because its signer could sign other words under the same revision."""
+    return hashlib.sha256(wire.to_json(task)).hexdigest()
 
 
 def check_consent(settings: AgentSettings, *, agreed: bool) -> None:
@@ -44,18 +53,22 @@ def check_consent(settings: AgentSettings, *, agreed: bool) -> None:
     if settings.paused:
         raise ConsentWithheld("the owner has paused this agent")
     if not agreed:
-        raise ConsentWithheld("the owner has not agreed to this revision of the task")
+        raise ConsentWithheld("the owner has not agreed to the task as it is signed now")
 
 
 def check_freshness(home: AgentHome, now: datetime) -> None:
-    """Raise `NotEligible` once the trusted metadata has expired: a frozen federation gets no training."""
+    """Raise `NotEligible` once a role of the trusted metadata has expired: a frozen federation gets no training.
+
+    A fresh timestamp is not enough: its key is online, while the task's own signature, the targets', is not.
+    """
+    if behind := clock.went_back(home, now.timestamp()):
+        raise NotEligible(f"this device's clock went back by {behind / 3600:.1f} h, so nothing shows what has expired")
     try:
-        document = json.loads((home.metadata / "timestamp.json").read_bytes())
-        expires = datetime.fromisoformat(document["signed"]["expires"])
+        expires, role = min((_expiry(home, role), role) for role in ROLES)
     except (OSError, ValueError, KeyError, TypeError):
         raise NotEligible("there is no trusted metadata on this device yet") from None
-    if expires.replace(tzinfo=UTC) <= now:
-        raise NotEligible(f"the federation's signed metadata expired at {expires:%Y-%m-%d %H:%M} UTC")
+    if expires <= now:
+        raise NotEligible(f"the federation's signed metadata ({role}) expired at {expires:%Y-%m-%d %H:%M} UTC")
 
 
 def effective_budget(settings: AgentSettings, task: Task) -> PrivacyBudget:
@@ -63,6 +76,11 @@ def effective_budget(settings: AgentSettings, task: Task) -> PrivacyBudget:
     return PrivacyBudget(
         epsilon=min(settings.budget.epsilon, task.privacy.epsilon), delta=min(settings.budget.delta, task.privacy.delta)
     )
+
+
+def _expiry(home: AgentHome, role: str) -> datetime:
+    document = json.loads((home.metadata / f"{role}.json").read_bytes())
+    return datetime.fromisoformat(document["signed"]["expires"]).replace(tzinfo=UTC)
 
 
 def _same_task(name: str, revision: int, task: Task) -> None:

@@ -32,6 +32,12 @@ MIGRATIONS = (
         detail TEXT NOT NULL
     );
     """,
+    """
+    DROP TABLE consents;
+    CREATE TABLE consents (
+        task TEXT NOT NULL, sha256 TEXT NOT NULL, agreed_at REAL NOT NULL, PRIMARY KEY (task, sha256)
+    );
+    """,
 )
 
 
@@ -111,18 +117,18 @@ class AgentStore:
             (state, time.time(), request),
         )
 
-    def agree(self, task: str, revision: int) -> None:
-        """The owner agrees to a task's revision."""
-        self._db.execute("INSERT OR REPLACE INTO consents VALUES (?, ?, ?)", (task, revision, time.time()))
+    def agree(self, task: str, sha256: str) -> None:
+        """The owner agrees to a task as it reads under this digest."""
+        self._db.execute("INSERT OR REPLACE INTO consents VALUES (?, ?, ?)", (task, sha256, time.time()))
 
     def withdraw(self, task: str) -> None:
         """The owner no longer agrees to a task."""
         self._db.execute("DELETE FROM consents WHERE task = ?", (task,))
 
-    def agreed(self, task: str, revision: int) -> bool:
-        """Whether the owner agreed to this revision."""
-        query = "SELECT 1 FROM consents WHERE task = ? AND revision = ?"
-        return self._db.execute(query, (task, revision)).fetchone() is not None
+    def agreed(self, task: str, sha256: str) -> bool:
+        """Whether the owner agreed to the task as it reads under this digest."""
+        query = "SELECT 1 FROM consents WHERE task = ? AND sha256 = ?"
+        return self._db.execute(query, (task, sha256)).fetchone() is not None
 
     def add_refusal(self, task: str, category: str, detail: str) -> None:
         """Remember, on the device only, why it declined."""

@@ -34,12 +34,26 @@ class CipherOptimizer(DPOptimizer):
         )
         self._stream = stream
 
+    def clip_and_accumulate(self) -> None:
+        """Clip and sum; what overflowed in an example's gradient counts as zero.
+
+        The coordinator chooses the weights: NaN would be a sum without bound, and would tell of one certain row.
+        """
+        for parameter in self.params:
+            vars(parameter)["grad_sample"].nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+        super().clip_and_accumulate()
+
     def add_noise(self) -> None:
-        """Add the whole step's noise to the clipped sum of gradients."""
-        scale = np.float32(self.noise_multiplier * self.max_grad_norm)
+        """Add the whole step's noise to the clipped sum of gradients, in float64 and rounded once.
+
+        In float32 the noise's own grid would tell an empty sum from any other (Mironov, 2012, "On Significance of
+        the Least Significant Bits for Differential Privacy").
+        """
+        scale = self.noise_multiplier * self.max_grad_norm
         for parameter in self.params:
             noise = torch.from_numpy(self._stream.normals(parameter.numel()) * scale)
-            parameter.grad = vars(parameter)["summed_grad"] + noise.view_as(parameter)
+            total = vars(parameter)["summed_grad"].double() + noise.view_as(parameter)
+            parameter.grad = total.to(parameter.dtype)
 
 
 def train(

@@ -15,6 +15,7 @@ from tuf.api import exceptions as tuf
 from tuf.api.metadata import Metadata, TargetFile, Targets
 from tuf.ngclient import FetcherInterface, Updater
 
+from client import clock
 from client.config import AgentHome
 from shared import wire
 from shared.errors import InputError, ReleaseError, Unreachable
@@ -24,7 +25,6 @@ from shared.tasks import Task
 
 TIMEOUT_SECONDS = 10.0
 PATIENCE_SECONDS = 120.0
-CLOCK_SLACK_SECONDS = 600.0
 
 
 class HttpsFetcher(FetcherInterface):
@@ -72,7 +72,7 @@ class Trust:
                 bootstrap=root,
             )
             self._updater.refresh()
-        _note_clock(home)
+        clock.note(home)
 
     def task(self, name: str | None = None) -> Task:
         """The signed task called `name`, or the only one there is; kept as `home.task_file`."""
@@ -127,17 +127,8 @@ def _pinned_root(home: AgentHome) -> bytes:
 
 
 def _check_clock(home: AgentHome) -> None:
-    """Expiry means nothing on a clock that runs backwards, so such a clock gets no update."""
-    try:
-        last = float(home.clock_file.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return
-    if (behind := last - time.time()) > CLOCK_SLACK_SECONDS:
+    if behind := clock.went_back(home, time.time()):
         raise ReleaseError(f"this device's clock went back by {behind / 3600:.1f} h; set it right, then updates go on")
-
-
-def _note_clock(home: AgentHome) -> None:
-    write_whole(home.clock_file, f"{time.time():.0f}".encode("ascii"))
 
 
 @contextmanager

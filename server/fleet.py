@@ -22,6 +22,7 @@ from flwr.proto.fleet_pb2 import (
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, PullObjectRequest, PushObjectRequest
 from flwr.proto.run_pb2 import GetRunRequest
+from flwr.server.superlink.linkstate.utils import create_message_error_unavailable_res_message
 from flwr.supercore.error import FlowerError
 from flwr.supercore.error.catalog import API_ERROR_MAP
 from flwr.superlink.servicer.fleet import fleet_handlers
@@ -41,6 +42,7 @@ class Fleet:
     def __init__(self, state: Any) -> None:
         """`state` is Flower's `LinkState`."""
         self._state = state
+        self._returning: set[int] = set()
         stored = {"state": state, "store": state.object_store}
         handlers: dict[str, tuple[Any, Callable[..., Any]]] = {
             "activate-node": (ActivateNodeRequest, self._activate),
@@ -48,7 +50,7 @@ class Fleet:
             "send-node-heartbeat": (SendNodeHeartbeatRequest, partial(fleet_handlers.send_node_heartbeat, state=state)),
             "get-run": (GetRunRequest, partial(fleet_handlers.get_run, state=state)),
             "get-fab": (GetFabRequest, partial(fleet_handlers.get_fab, state=state)),
-            "pull-messages": (PullMessagesRequest, partial(fleet_handlers.pull_messages, **stored)),
+            "pull-messages": (PullMessagesRequest, self._pull),
             "push-messages": (PushMessagesRequest, partial(fleet_handlers.push_messages, state=state)),
             "pull-object": (PullObjectRequest, partial(fleet_handlers.pull_object, state=state)),
             "push-object": (PushObjectRequest, partial(fleet_handlers.push_object, state=state)),
@@ -83,7 +85,36 @@ class Fleet:
         node = self._state.get_node_id_by_public_key(request.public_key)
         if node is not None:
             self._state.deactivate_node(node)
+            self._returning.add(node)
         return fleet_handlers.activate_node(request=request, state=self._state)
+
+    def _pull(self, request: PullMessagesRequest) -> Any:
+        """Hand out the next message, after what was lost on the way: Flower hands each out once, come what may."""
+        node = request.node.node_id
+        with self._state.lock:
+            for message in self._unanswered(node):
+                self._recover(message, returning=node in self._returning)
+        self._returning.discard(node)
+        return fleet_handlers.pull_messages(request=request, state=self._state, store=self._state.object_store)
+
+    def _unanswered(self, node: int) -> list[Any]:
+        """What `node` was handed and did not answer; a device does one thing at a time, so its poll says it will not."""
+        answered, handed_out = self._state.message_ins_id_to_message_res_id, self._state.message_ins_store.values()
+        heads = [(message, message.metadata) for message in handed_out]
+        return [m for m, h in heads if h.dst_node_id == node and h.delivered_at and h.message_id not in answered]
+
+    def _recover(self, message: Any, *, returning: bool) -> None:
+        """Hand a message out again that never arrived whole; a device that died with it has failed it.
+
+        A device that returns has by then sent every reply that it had sealed.
+        """
+        head, state = message.metadata, self._state
+        if head.message_id in state.object_store:
+            head.delivered_at = ""
+        elif returning:
+            failure = create_message_error_unavailable_res_message(head, "node_unavail")
+            state.message_res_store[failure.metadata.message_id] = failure
+            state.message_ins_id_to_message_res_id[head.message_id] = failure.metadata.message_id
 
 
 def _speaks_for(request: Any, device: Device) -> bool:

@@ -67,7 +67,7 @@ def _latency(task: Task, fp32: bytes, int8: bytes, feeds: Feeds) -> GateVerdict:
 
 def _at_most(name: str, limit: float, found: float, unit: str) -> GateVerdict:
     return GateVerdict(
-        name=name, expected=f"at most {limit:g}{unit}", found=f"{found:.4g}{unit}", passed=bool(found <= limit)
+        name=name, expected=f"at most {limit:,.7g}{unit}", found=f"{found:.4g}{unit}", passed=bool(found <= limit)
     )
 
 

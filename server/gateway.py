@@ -136,6 +136,9 @@ class Gateway:
         self.traffic.add(device.name, down=len(answered.body))
         if name == "pull-messages" and not answered.body:
             self._mailbox.empty(device.node_id)
+        elif name == "activate-node":
+            # Its first poll must not rest: it tells that what an earlier session was handed is lost.
+            self._mailbox.deliver([device.node_id])
         await send_bytes(
             send, answered.status, answered.body, content_type=answered.media_type, covey_release=str(self.release)
         )
@@ -175,7 +178,11 @@ class Gateway:
         device = self._device(signing.claimed_key(headers_of(scope)))
         approved = device is not None and device.state == "approved"
         body = await self._read(scope, receive, limit=limit if approved else min(limit, SMALL_BODY))
-        return self._require_approved(self._device(self._verify(scope, body))), body
+        device = self._require_approved(self._device(self._verify(scope, body)))
+        # After approval, because anybody can sign with a key of their own and so fill the memory.
+        if self._replays.seen(device.public_key, headers_of(scope)[signing.NONCE], now=self._clock()):
+            raise Refused(401, "replay", "this request was received before")
+        return device, body
 
     def _device(self, key: bytes | None) -> Device | None:
         return self._store.device_by_key(key) if key else None
@@ -191,15 +198,12 @@ class Gateway:
         return device
 
     def _verify(self, scope: Scope, body: bytes) -> bytes:
-        """The key that signed this request, now and only once."""
+        """The key that signed this very request, within the window of its time."""
         headers, now = headers_of(scope), self._clock()
         try:
-            key = signing.verify(headers, method=scope["method"], path=scope["path"], body=body, now=now)
+            return signing.verify(headers, method=scope["method"], path=scope["path"], body=body, now=now)
         except WireError as error:
             raise Refused(401, "signature", str(error)) from None
-        if self._replays.seen(key, headers[signing.NONCE], now=now):
-            raise Refused(401, "replay", "this request was received before")
-        return key
 
     @staticmethod
     async def _read(scope: Scope, receive: Receive, *, limit: int) -> bytes:

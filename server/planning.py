@@ -58,17 +58,6 @@ def overridden(training: Training, settings: Sequence[str], *, rounds: int | Non
         raise InputError(str(error)) from None
 
 
-def window_of(text: str) -> Window:
-    """`START..END` in ISO dates, either side may be empty; raise `InputError`."""
-    start, dots, end = text.partition("..")
-    if text and not dots:
-        raise InputError(f"window must be START..END, such as 2013-01-01..2013-07-01, got {text!r}")
-    try:
-        return Window(start=start, end=end)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"window {text!r} cannot be used: {error}") from None
-
-
 def base_of(store: Store, task: Task, number: int | None) -> int:
     """The version to start from: the one named, or the newest of the task's revision."""
     versions = [version for version in store.versions(task.name) if version.revision == task.revision]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from server.records import Device, Run, SurveyRequest
@@ -36,6 +36,14 @@ class Charges:
     rounds: int
     surveys: int
     events: History
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """A device's epsilon after each charge so far, and after each of the rounds that one more campaign adds."""
+
+    spent: tuple[float, ...]
+    further: tuple[float, ...]
 
 
 def campaign_event(training: Training) -> SampledGaussian:
@@ -112,6 +120,38 @@ def survey_events(run: Run, drift: DriftSettings) -> list[SampledGaussian]:
         features = True
     noises = (drift.score_noise_multiplier, drift.feature_noise_multiplier)[: 1 + features]
     return [SampledGaussian(noise_multiplier=noise, sample_rate=1.0, steps=1) for noise in noises]
+
+
+def course(device: str, task: Task, rounds: Sequence[RoundResult], runs: Sequence[Run], *, most: int) -> Course:
+    """How a device's spend grew with each charge, and how it would with each round of one more campaign.
+
+    Both are thinned out together to at most `most` points.
+    """
+    made = [(r.finished_at, [r.plan.event]) for r in rounds if r.plan.task == task.name and _may_charge(r, device)]
+    made += [(run.started_at or 0.0, survey_events(run, task.drift)) for run in runs if _counts(run, task)]
+    past = [events for _, events in sorted(made, key=lambda each: each[0])]
+    one = replace(campaign_event(task.training), steps=task.training.steps)
+    further = [[one]] * task.training.rounds
+    thin = max(1, -(-(len(past) + len(further)) // max(1, most)))
+    return Course(
+        spent=_growth([], past, task.privacy.delta, thin),
+        further=_growth([event for events in past for event in events], further, task.privacy.delta, thin),
+    )
+
+
+def _growth(
+    before: list[SampledGaussian], charged: Sequence[list[SampledGaussian]], delta: float, thin: int
+) -> tuple[float, ...]:
+    """Epsilon after every `thin`-th charge and after the last."""
+    ends = [end for end in range(1, len(charged) + 1) if end == len(charged) or end % thin == 0]
+    return tuple(
+        epsilon(merged([*before, *(event for events in charged[:end] for event in events)]), delta) for end in ends
+    )
+
+
+def _may_charge(result: RoundResult, device: str) -> bool:
+    """Whether a device was asked and did not refuse: its reply may be lost and its charge made."""
+    return device in result.cohort and device not in result.refusals
 
 
 def _counts(run: Run, task: Task) -> bool:

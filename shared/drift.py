@@ -35,6 +35,12 @@ class SurveyPlan:
     score_noise_multiplier: float
     feature_noise_multiplier: float
 
+    def __post_init__(self) -> None:
+        """Refuse a plan that cannot be charged, and bins whose number the rows would decide."""
+        _ = self.events
+        if not (2 <= self.score_bins <= 100 and 2 <= self.feature_bins <= 100):
+            raise ValueError("score_bins and feature_bins must lie between 2 and 100")
+
     @property
     def events(self) -> tuple[SampledGaussian, ...]:
         """What answering costs: one event for the score, one for all features together.

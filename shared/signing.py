@@ -22,6 +22,7 @@ WINDOW_SECONDS = 300
 
 _CONTEXT = "covey request v1"
 _MAX_HEADER = 1024
+_MAX_DIGITS = 12
 
 
 def public_key_bytes(key: ec.EllipticCurvePublicKey) -> bytes:
@@ -60,7 +61,7 @@ def verify(headers: Mapping[str, str], *, method: str, path: str, body: bytes, n
     """
     public, signature = _base64(headers, KEY), _base64(headers, SIGNATURE)
     nonce, moment = _plain(headers, NONCE), _plain(headers, TIME)
-    if not moment.isdigit() or abs(now - int(moment)) > WINDOW_SECONDS:
+    if not moment.isdigit() or len(moment) > _MAX_DIGITS or abs(now - int(moment)) > WINDOW_SECONDS:
         raise WireError(f"request time is not within {WINDOW_SECONDS} seconds of the coordinator's clock")
     try:
         statement, key = _statement(method, path, body, nonce, moment), load_public_key(public)

@@ -227,3 +227,14 @@ class Window:
     def __str__(self) -> str:
         """The window as a person reads it."""
         return f"{self.start or 'the beginning'} to {self.end or 'now'}" if self.start or self.end else "all rows"
+
+
+def parse_window(text: str) -> Window:
+    """Read `START..END` in ISO dates, either side may be empty; raise `InputError`."""
+    start, dots, end = text.partition("..")
+    if text and not dots:
+        raise InputError(f"window must be START..END, such as 2013-01-01..2013-07-01, got {text!r}")
+    try:
+        return Window(start=start, end=end)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"window {text!r} cannot be used: {error}") from None

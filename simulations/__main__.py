@@ -13,7 +13,7 @@ import typer
 from shared import wire
 from shared.errors import CoveyError, InputError
 from shared.privacy import PrivacyBudget
-from shared.tasks import Task, Window, read_task
+from shared.tasks import Task, Window, parse_window, read_task
 
 if TYPE_CHECKING:
     from flwr.app import Message
@@ -43,13 +43,11 @@ def run(
     from server.store import Store
 
     task = read_task(task_file)
-    start, _, end = window.partition("..")
+    span = parse_window(window)
     with tempfile.TemporaryDirectory(prefix="covey-sim-") as folder:
         files = _name(data) if data else _stations(Path(folder), devices)
         store = Store(Path(folder) / "covey.db")
-        finished = _rehearse(
-            store, task, files, Path(folder), rounds or task.training.rounds, Window(start=start, end=end)
-        )
+        finished = _rehearse(store, task, files, Path(folder), rounds or task.training.rounds, span)
         _print(store, finished, task, as_json=json)
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from client.config import AgentHome, AgentSettings
+from client.policy import ROLES, fingerprint
 from client.store import AgentStore
 from server.store import Store
 from shared import wire
@@ -39,9 +40,10 @@ def found_agent(home: AgentHome, task: Task, *, name: str, data: Path, budget: P
     )
     home.settings_file.write_text(_toml(settings), encoding="utf-8")
     expires = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    (home.metadata / "timestamp.json").write_text(f'{{"signed": {{"expires": "{expires}"}}}}', encoding="utf-8")
+    for role in ROLES:
+        (home.metadata / f"{role}.json").write_text(f'{{"signed": {{"expires": "{expires}"}}}}', encoding="utf-8")
     store = AgentStore(home.database)
-    store.agree(task.name, task.revision)
+    store.agree(task.name, fingerprint(task))
     store.close()
 
 

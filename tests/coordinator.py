@@ -1,5 +1,6 @@
 """`covey` and `covey serve` in processes of their own, for tests that need the real thing."""
 
+import re
 import signal
 import socket
 import ssl
@@ -27,11 +28,19 @@ def covey(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
-def until(condition: Callable[[], object]) -> None:
+def until(condition: Callable[[], object], *, every: float = 0.05) -> None:
     ends = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < ends, "what was waited for never came"
-        time.sleep(0.05)
+        time.sleep(every)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that ended and waits to be noticed does not."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 class Coordinator:
@@ -57,6 +66,11 @@ class Coordinator:
 
     def log(self) -> str:
         return (self.federation.logs / "coordinator.log").read_text()
+
+    def process_of(self, run: int) -> int | None:
+        """The newest process of a run, by the coordinator's log."""
+        named = re.findall(rf"run {run} is process (\d+)", self.log())
+        return int(named[-1]) if named else None
 
     def end(self, signum: int = signal.SIGTERM) -> tuple[int, str]:
         self.process.send_signal(signum)

@@ -11,6 +11,7 @@ from server.records import ACTIVE, RunKind
 from server.store import Store
 from shared.drift import SurveyRole
 from shared.errors import InputError
+from shared.tasks import parse_window
 
 Window = Annotated[
     str,
@@ -41,7 +42,7 @@ def start(
     with opened(context) as (_, store):
         read = the_task(store, task)
         request = planning.campaign(
-            store, read, window=planning.window_of(window),
+            store, read, window=parse_window(window),
             training=planning.overridden(read.training, settings or [], rounds=rounds),
             base_version=base, quorum=quorum, cohort=cohort, deadline_seconds=deadline,
         )  # fmt: skip
@@ -64,7 +65,7 @@ def survey(
     with opened(context) as (_, store):
         read = the_task(store, task)
         request = planning.survey(
-            store, read, window=planning.window_of(window), role=role, features=features,
+            store, read, window=parse_window(window), role=role, features=features,
             quorum=quorum, deadline_seconds=deadline,
         )  # fmt: skip
         what = f"a {role} survey of release {request.release}"

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.records import Device, Run
-from server.spending import epsilon, merged
 from server.tui.watcher import Snapshot
 from server.tui.words import plural
 from shared.models import ModelVersion, Release
-from shared.privacy import SampledGaussian
-from shared.tasks import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,20 +124,4 @@ def withdraw(release: Release) -> Act:
             "Devices move to it when they next look; a release's number never goes back.",
         ),
         danger=True,
-    )
-
-
-def survey(task: Task, snapshot: Snapshot) -> Act:
-    """Count what devices see now."""
-    noises = (task.drift.score_noise_multiplier, task.drift.feature_noise_multiplier)
-    events = [SampledGaussian(noise_multiplier=noise, sample_rate=1.0, steps=1) for noise in noises]
-    fleet = sum(device.state == "approved" for device in snapshot.devices)
-    return Act(
-        title=f"Survey {task.name}",
-        verb="Survey",
-        words=("survey", task.name, "--detach"),
-        consequences=(
-            f"{plural(fleet, 'approved device')} asked for noisy counts of the score and of each feature.",
-            f"By itself that costs a device at most ε {epsilon(merged(events), task.privacy.delta):.2f}.",
-        ),
     )

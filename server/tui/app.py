@@ -19,6 +19,7 @@ from server.config import Federation
 from server.tui import acts
 from server.tui.acts import Act, Runner, arguments_of, run_covey
 from server.tui.campaign import free_tasks
+from server.tui.counting import surveyable
 from server.tui.figures import ENDED, current_run
 from server.tui.header import VIEWS, Header, Tabs
 from server.tui.themes import DARK, THEMES
@@ -142,10 +143,12 @@ class CoveyApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done: the footer shows no key that would do nothing."""
-        if action in {"start", "view", "help", "act"} and isinstance(self.screen, ModalScreen):
+        if action in {"start", "survey", "view", "help", "act"} and isinstance(self.screen, ModalScreen):
             return False
         if action == "start":
             return bool(self.snapshot and free_tasks(self.snapshot))
+        if action == "survey":
+            return bool(self.snapshot and surveyable(self.snapshot))
         if action == "next_task":
             return bool(self.snapshot and len(self.snapshot.tasks) > 1)
         if action == "act":
@@ -164,13 +167,21 @@ class CoveyApp(App[None]):
     @work
     async def action_start(self) -> None:
         """Ask for a campaign, then start it."""
-        from server.tui.confirm import StartDialog
+        from server.tui.forms import StartDialog
 
         if not (self.snapshot and free_tasks(self.snapshot)):
             return
         act = await self.push_screen_wait(StartDialog(self.snapshot, self.home))
         if await self._carry_out(act):
             await self.action_view("Rounds")
+
+    @work
+    async def action_survey(self) -> None:
+        """Ask for a survey, then take it."""
+        from server.tui.forms import SurveyDialog
+
+        if self.snapshot and (tasks := surveyable(self.snapshot)):
+            await self._carry_out(await self.push_screen_wait(SurveyDialog(self.snapshot, tasks, self.home)))
 
     @work
     async def action_act(self, action: str) -> None:

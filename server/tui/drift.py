@@ -1,6 +1,7 @@
 """The Drift view: the last surveys, and how far each distribution moved against its noise band."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,31 +10,30 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from server.records import SurveyResult
-from server.tui import acts
-from server.tui.acts import Act
-from server.tui.charts import columns, joined
-from server.tui.figures import histogram, reference_for, verdict
+from server.tui.charts import joined
+from server.tui.figures import Verdict, histogram, reference_for, verdict
+from server.tui.histograms import compare
 from server.tui.table import Cell, Column, Row, Table
 from server.tui.view import Panel, View, advice, framed
 from server.tui.watcher import Snapshot
-from server.tui.words import SHIFT_MARKS, line, lines, muted, plural, stamp, strong, toned
-from shared.drift import SCORE, Histogram, Shift
+from server.tui.words import ALARM, SHIFT_MARKS, line, muted, stamp, strong, toned
+from shared.drift import SCORE, Shift
 from shared.tasks import Task
 
 SURVEYS = (
     Column("Survey", 6, right=True),
     Column("Score", 12),
-    Column("Rows", 24, grow=True),
+    Column("Rows", 24),
     Column("Role", 9),
-    Column("Devices", 7, right=True, rank=1),
-    Column("When", 16, rank=2),
+    Column("Moved most", 12, rank=1, grow=True),
+    Column("Devices", 7, right=True, rank=2),
+    Column("When", 16, rank=3),
 )
 LARGEST = 10.0
+TONES: dict[Verdict, str] = {
+    "large": "$warning", "small": "$primary", "steady": "$success", "unknown": "$foreground 60%",
+}  # fmt: skip
 TICKS = {0.1: "0.1", 0.3: "0.3", 1.0: "1", 3.0: "3", 10.0: "10"}
-MARGIN = 13
-"""Cells left of a histogram, for its name."""
-
-Labels = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,16 @@ class ShiftBar:
     psi: float
     noise: float
     tone: str
-    alarm: float | None = None
+    alarm: float
+    alarming: bool = False
 
     def __call__(self, width: int) -> Content:
         """Draw the band, the shift over it, and the alarm over both."""
         cells = [("─", "$foreground 22%")] * width
         _paint(cells, position(self.noise, width), "▒", "$foreground 30%")
         _paint(cells, position(self.psi, width), "━", self.tone)
-        if self.alarm is not None:
-            cells[min(width - 1, position(self.alarm, width))] = ("┃", "$text-error")
+        tone = "$text-error" if self.alarming else "$foreground 45%"
+        cells[min(width - 1, position(self.alarm, width))] = ("┃" if self.alarming else "│", tone)
         return joined(cells)
 
 
@@ -78,7 +79,7 @@ def scale(width: int) -> Content:
 
 SHIFTS = (
     Column("Distribution", 18),
-    Column("", 11),
+    Column("", 13),
     Column("PSI", 6, right=True),
     Column("noise", 6, right=True),
     Column(scale, 12, grow=True),
@@ -88,7 +89,7 @@ SHIFTS = (
 class DriftView(View):
     """Surveys; the shifts that the selected one found; one distribution then and now."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("v", "app.act('survey')", "Survey")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("v", "app.survey", "Survey")]
 
     def panels(self) -> ComposeResult:
         """Two tables and the two histograms of the selected row."""
@@ -121,14 +122,6 @@ class DriftView(View):
         key = self.query_one("#surveys", Table).key
         return next((s for s in self.snapshot.surveys if str(s.run_id) == key), None) if self.snapshot else None
 
-    def offer(self, action: str) -> Act | None:
-        """Survey the task of the selected survey, or the first task."""
-        snapshot, survey = self.snapshot, self.survey()
-        task = snapshot.task(survey.task if survey else None) if snapshot else None
-        if action != "survey" or snapshot is None or task is None or not snapshot.releases:
-            return None
-        return acts.survey(task, snapshot)
-
     def _show_survey(self, survey: SurveyResult, task: Task, reference: SurveyResult | None) -> None:
         shifts = self.query_one("#shifts", Table)
         shifts.border_subtitle = conclusion(survey, task)
@@ -140,8 +133,7 @@ class DriftView(View):
         then = reference if survey.role == "current" else survey
         current = survey if survey.role == "current" else None
         size = panel.content_size
-        labels = labels_of(task, histogram(survey, name))
-        panel.update(compare(histogram(then, name), histogram(current, name), labels, size.width, size.height))
+        panel.update(compare(histogram(then, name), histogram(current, name), task, size.width, size.height))
 
 
 def survey_row(survey: SurveyResult) -> Row:
@@ -151,6 +143,7 @@ def survey_row(survey: SurveyResult) -> Row:
         score_word(survey),
         str(survey.window),
         survey.role,
+        moved_most(survey),
         str(survey.devices),
         muted(stamp(survey.at)),
     ))  # fmt: skip
@@ -168,6 +161,12 @@ def score_word(survey: SurveyResult) -> Content:
     )
 
 
+def moved_most(survey: SurveyResult) -> Content:
+    """The features that moved evidently, the largest first."""
+    evident = [shift for shift in ranked(survey) if shift.evident and shift.name != SCORE]
+    return muted(", ".join(f"{shift.name} {shift.psi:.2f}" for shift in evident) or "-")
+
+
 def ranked(survey: SurveyResult) -> list[Shift]:
     """The score first, then the largest shifts."""
     return sorted(survey.shifts, key=lambda shift: (shift.name != SCORE, -shift.psi))
@@ -176,10 +175,12 @@ def ranked(survey: SurveyResult) -> list[Shift]:
 def shift_row(shift: Shift, task: Task) -> Row:
     """One distribution."""
     kind = verdict(shift, task.drift.alarm_psi)
-    mark, is_score = SHIFT_MARKS[kind], shift.name == SCORE
-    tone = {"evident": "$warning", "steady": "$success", "unknown": "$foreground 60%"}[kind]
-    drawn: Cell = ShiftBar(shift.psi, shift.noise, tone, task.drift.alarm_psi if is_score else None)
-    cells = (strong(shift.name), mark.content(), f"{max(0.0, shift.psi):.2f}", muted(f"{shift.noise:.2f}"), drawn)
+    is_score = shift.name == SCORE
+    mark = ALARM if is_score and kind == "large" else SHIFT_MARKS[kind]
+    drawn: Cell = ShiftBar(
+        shift.psi, shift.noise, "$error" if mark is ALARM else TONES[kind], task.drift.alarm_psi, is_score
+    )
+    cells = (strong(shift.name), mark.content(), f"{max(0.0, shift.psi):.3f}", muted(f"{shift.noise:.3f}"), drawn)
     return Row(shift.name, cells)
 
 
@@ -187,60 +188,15 @@ def conclusion(survey: SurveyResult, task: Task) -> Content:
     """What the survey says, in one line."""
     if not survey.shifts:
         return muted("a baseline: later surveys are compared with it")
-    kinds = [verdict(shift, task.drift.alarm_psi) for shift in survey.shifts if shift.name != SCORE]
+    kinds = Counter(verdict(shift, task.drift.alarm_psi) for shift in survey.shifts if shift.name != SCORE)
     alarm = (
-        toned("▲ score above the alarm", "$text-error")
-        if survey.alarm
-        else toned("✓ score below the alarm", "$text-success")
+        toned("▲ score above alarm", "$text-error") if survey.alarm else toned("✓ score below alarm", "$text-success")
     )
     return line(
         alarm,
-        muted(f" at {task.drift.alarm_psi:g} · {kinds.count('evident')} of {plural(len(kinds), 'feature')} evident"),
+        muted(f" {task.drift.alarm_psi:g} · features "),
+        line(
+            *(toned(f"{kinds[kind]} {mark.word}", mark.tone) for kind, mark in SHIFT_MARKS.items() if kinds[kind]),
+            gap=", ",
+        ),
     )
-
-
-def compare(reference: Histogram | None, current: Histogram | None, labels: Labels, width: int, height: int) -> Content:
-    """Reference above current on one horizontal scale, each as shares of its own total."""
-    drawn = [(name, h, tone) for name, h, tone in (
-        ("reference", reference, "$foreground 45%"), ("current", current, "$primary"),
-    ) if h is not None]  # fmt: skip
-    if not drawn:
-        return muted("this survey did not count it")
-    top = max(max(shares(h)) for _, h, _ in drawn) or 1.0
-    tall = max(1, (height - 1) // len(drawn))
-    cell = min(7, max(1, (width - MARGIN) // len(drawn[0][1].counts)))
-    parts = [side(name, h, tone, top=top, tall=tall, cell=cell) for name, h, tone in drawn]
-    return lines(*(each for part in parts for each in part), ruler(labels, len(drawn[0][1].counts), cell))
-
-
-def shares(counts: Histogram) -> list[float]:
-    """Noisy counts as shares of their total; noise below zero counts as zero."""
-    positive = [max(0.0, count) for count in counts.counts]
-    total = sum(positive) or 1.0
-    return [count / total for count in positive]
-
-
-def side(name: str, counts: Histogram, tone: str, *, top: float, tall: int, cell: int) -> list[Content]:
-    """One histogram with its name and its noise beside it."""
-    body = columns(shares(counts), height=tall, top=top, tone=tone, cell=max(1, cell - 1), gap=1 if cell > 1 else 0)
-    marks = [name, f"noise ±{counts.noise:.0f}", f"max {max(shares(counts)):.0%}", *[""] * tall][:tall]
-    return [line(muted(f"{mark:<{MARGIN}}"), row) for mark, row in zip(marks, body, strict=True)]
-
-
-def labels_of(task: Task, counts: Histogram | None) -> Labels:
-    """The words of a category, or the lower edges of numeric bins; `none` for what is missing or not declared."""
-    if counts is None:
-        return ()
-    words = next((f.values for f in task.features if f.name == counts.name and f.kind == "category"), None)
-    names = words or tuple(f"{edge:g}" for edge in counts.edges[:-1])
-    return (*names, "none") if len(counts.counts) > len(names) else names
-
-
-def ruler(labels: Labels, bins: int, cell: int) -> Content:
-    """Labels under their columns, leaving out those that would touch the one before."""
-    text = ""
-    for index, label in enumerate(labels[:bins]):
-        start = index * cell
-        if not text or start > len(text):
-            text = text.ljust(start) + label
-    return muted(" " * MARGIN + text[: bins * cell + 3])

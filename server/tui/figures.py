@@ -1,7 +1,7 @@
 """What the views show beyond the rows themselves; pure functions, run off the screen's thread."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,6 +9,7 @@ from server.records import Device, Run, RunState, SurveyResult
 from shared.drift import Histogram, Shift
 from shared.rounds import RoundResult
 
+Verdict = Literal["large", "small", "steady", "unknown"]
 Part = Literal["returned", "refused", "failed", "idle"]
 
 ONLINE_SECONDS = 60.0
@@ -66,10 +67,10 @@ def current_run(runs: Sequence[Run]) -> Run | None:
     return (active or list(runs) or [None])[-1]
 
 
-def verdict(shift: Shift, alarm_psi: float) -> Literal["evident", "steady", "unknown"]:
-    """Whether a shift is seen, ruled out at the alarm's size, or hidden by the noise that privacy adds."""
+def verdict(shift: Shift, alarm_psi: float) -> Verdict:
+    """How far a shift that is seen goes; or whether one of the alarm's size is ruled out, or hidden by the noise."""
     if shift.evident:
-        return "evident"
+        return "large" if shift.psi >= alarm_psi else "small"
     return "steady" if shift.noise <= alarm_psi else "unknown"
 
 
@@ -86,8 +87,3 @@ def reference_for(survey: SurveyResult, surveys: Sequence[SurveyResult]) -> Surv
 def histogram(survey: SurveyResult | None, name: str) -> Histogram | None:
     """The histogram called `name`, if the survey counted it."""
     return next((h for h in survey.histograms if h.name == name), None) if survey else None
-
-
-def counted(reasons: Mapping[str, str]) -> dict[str, int]:
-    """How often each reason was given."""
-    return dict(Counter(reasons.values()))

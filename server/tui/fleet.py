@@ -11,15 +11,29 @@ from textual.content import Content
 from textual.widgets import Input
 
 from server.records import Device
+from server.spending import Spending
 from server.tui import acts
 from server.tui.acts import Act
 from server.tui.charts import Bar, bar, joined
 from server.tui.figures import Part, Participation, device_state
-from server.spending import Spending
 from server.tui.table import Cell, Column, Row, Table
 from server.tui.view import Panel, View, advice, framed
 from server.tui.watcher import Snapshot
-from server.tui.words import DEVICE_MARKS, PARTS, age, ago, line, lines, muted, plural, size, stamp, strong, tally, toned
+from server.tui.words import (
+    DEVICE_MARKS,
+    PARTS,
+    age,
+    ago,
+    line,
+    lines,
+    muted,
+    plural,
+    size,
+    stamp,
+    strong,
+    tally,
+    toned,
+)
 
 COLUMNS = (
     Column("Device", 12),
@@ -47,8 +61,6 @@ class Strip:
     def __call__(self, width: int) -> Content:
         """Draw the marks."""
         return joined(PARTS[part][:2] for part in self.parts[-width:])
-
-
 
 
 class FleetView(View):

@@ -31,7 +31,8 @@ WORDS = {
     "abandoned": "too few answered; the round changed nothing",
     "PSI": "how far a distribution moved; 0 is not at all",
     "noise": "the PSI that privacy's noise alone reaches 1 time in 100",
-    "▲ evident": "moved further than noise explains",
+    "▲ large": "moved evidently, by more than the task's alarm",
+    "△ small": "moved evidently, by less than the alarm: harmless by itself",
     "✓ steady": "a move of the alarm's size would have shown",
     "? cannot tell": "the noise would hide a move of the alarm's size",
 }

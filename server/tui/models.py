@@ -102,7 +102,7 @@ class ModelsView(View):
             release = next((r for r in reversed(snapshot.releases) if r.version == version.number), None)
         if release is not None:
             panel.border_title = f"Release {release.number} · gates"
-            panel.update(release_detail(release, snapshot, self.now))
+            panel.update(release_detail(release, snapshot, self.now, panel.content_size.width))
         elif version is not None:
             panel.border_title = f"Version {version.number}"
             panel.update(version_detail(version, snapshot))
@@ -152,14 +152,14 @@ def origin(version: ModelVersion) -> str:
     return f"run {version.run_id} · round {version.round_number}" if version.run_id else "untrained"
 
 
-def release_detail(release: Release, snapshot: Snapshot, now: float) -> Content:
+def release_detail(release: Release, snapshot: Snapshot, now: float, width: int) -> Content:
     """What is in a release, and every gate with what was expected and found."""
     files = [
         line(muted(f"{name:<9}"), f"{size(artifact.bytes):<8} ", muted(f"sha256 {artifact.sha256[:12]}"))
         for name, artifact in sorted(release.artifacts.items())
     ]
     return lines(
-        gate_table(snapshot.gates.get(release.number, ())),
+        gate_table(snapshot.gates.get(release.number, ()), width),
         "",
         line(muted("version  "), f"v{release.version}, trained on {release.trained_on}"),
         line(muted("signed   "), stamp(release.published_at), muted(f", {ago(release.published_at, now)}")),
@@ -167,20 +167,21 @@ def release_detail(release: Release, snapshot: Snapshot, now: float) -> Content:
     )
 
 
-def gate_table(gates: Sequence[GateVerdict]) -> Content:
-    """Name, expected, found and verdict, aligned."""
+def gate_table(gates: Sequence[GateVerdict], width: int) -> Content:
+    """Verdict, name, found and expected, aligned."""
     if not gates:
         return muted("no verdicts are kept with this release")
-    wide = [max(len(getattr(gate, field)) for gate in gates) for field in ("name", "expected", "found")]
-    heading = muted(f"{'':7}{'gate':<{wide[0]}}  {'found':<{max(wide[2], 5)}}  {'expected':<{wide[1]}}")
+    wide = [max(len(getattr(gate, field)) for gate in gates) for field in ("name", "found")]
+    heading = muted(f"{'':2}{'gate':<{wide[0]}}  {'found':<{max(wide[1], 5)}}  expected")
     rows = [
         line(
-            toned("✓ pass ", "$text-success") if gate.passed else toned("✕ FAIL ", "$text-error"),
-            strong(f"{gate.name:<{wide[0]}}"), "  ", f"{gate.found:<{max(wide[2], 5)}}", "  ", muted(gate.expected),
+            toned("✓ ", "$text-success") if gate.passed else toned("✕ ", "$text-error"),
+            strong(f"{gate.name:<{wide[0]}}"), "  ", f"{gate.found:<{max(wide[1], 5)}}", "  ",
+            muted(gate.expected.replace("at most ", "≤ ")),
         )
         for gate in gates
     ]  # fmt: skip
-    return lines(heading, *rows)
+    return lines(*(row.truncate(width, ellipsis=True) for row in (heading, *rows)))
 
 
 def version_detail(version: ModelVersion, snapshot: Snapshot) -> Content:

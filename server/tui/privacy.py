@@ -6,8 +6,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
-from server.tui.charts import Stack
-from server.spending import MOST_CAMPAIGNS, Spending, campaign_event, epsilon, merged
+from server.spending import MOST_CAMPAIGNS, Spending, campaign_event, course, epsilon, merged
+from server.tui.charts import Stack, stacks
 from server.tui.table import Column, Row, Table
 from server.tui.view import Panel, View, advice, framed
 from server.tui.watcher import Snapshot
@@ -21,11 +21,13 @@ def legend(width: int) -> Content:
     return Content(long if width >= len(long) else "━ spent ╍ next │ max")
 
 
+SCALE = 7
+"""Cells left of the course, for its scale."""
 COLUMNS = (
     Column("Device", 14),
     Column("ε ≤", 5, right=True),
     Column(legend, 14, grow=True),
-    Column("then", 5, right=True),
+    Column("next", 5, right=True),
     Column("room for", 14),
     Column("Rounds", 6, right=True, rank=1),
     Column("Surveys", 7, right=True, rank=2),
@@ -42,6 +44,7 @@ class PrivacyView(View):
         """What a campaign costs; who has spent what."""
         yield Panel("Ceiling", id="ceiling")
         yield framed(Table(COLUMNS, id="spending"), "Devices")
+        yield Panel("Course", id="course")
 
     def hint(self, snapshot: Snapshot) -> Content | None:
         """Without a task there is no ceiling, without devices no spend."""
@@ -67,7 +70,11 @@ class PrivacyView(View):
         panel = self.query_one("#ceiling", Panel)
         panel.border_title = f"{task.name} · {task.title}"
         panel.update(summary(task, rows))
-        self.query_one("#spending", Table).show([spending_row(each, task) for each in rows])
+        table = self.query_one("#spending", Table)
+        table.show([spending_row(each, task) for each in rows])
+        if (drawn := self.query_one("#course", Panel)).display and table.key:
+            drawn.border_title = f"{table.key} · ε after each charge"
+            drawn.update(course_chart(table.key, task, snapshot, drawn.content_size.width, drawn.content_size.height))
 
     def next_task(self) -> None:
         """Move on to the next task, from the last to the first."""
@@ -114,6 +121,32 @@ def spending_row(each: Spending, task: Task) -> Row:
     then = toned(f"{each.after:.2f}", "$text-error" if over else "$foreground 60%")
     cells = (strong(each.device), f"{each.epsilon:.2f}", bar, then, room(each), str(each.rounds), str(each.surveys))
     return Row(each.device, cells)
+
+
+def course_chart(device: str, task: Task, snapshot: Snapshot, width: int, height: int) -> Content:
+    """How a device came to what it has spent, and where one more campaign would lead, below the ceiling."""
+    most = width - SCALE
+    if most < 1 or height < 4:
+        return Content("")
+    results = [result for rounds in snapshot.rounds.values() for result in rounds]
+    found = course(device, task, results, snapshot.runs, most=most)
+    limit, count = task.privacy.epsilon, len(found.spent) + len(found.further)
+    each = min(6, max(1, most // max(1, count)))
+    values = [
+        *([(value, "$warning" if value > limit else "$primary")] for value in found.spent),
+        *([(value, "$error" if value > limit else "$foreground 30%")] for value in found.further),
+    ]
+    drawn = stacks(values, height=height - 2, top=limit, cell=max(1, each - 1), gap=int(each > 1))
+    marks = [f"ε {limit:g}", *[""] * (len(drawn) - 2), "0"]
+    head = line(
+        " " * SCALE, toned("■ ", "$primary"), muted("spent   "), toned("■ ", "$foreground 30%"),
+        muted(f"one more campaign of {task.training.rounds} rounds   "), toned("▔▔ ", "$text-error"), muted("ceiling"),
+    )  # fmt: skip
+    wide = max(1, min(most, count * each))
+    return lines(
+        head, line(" " * SCALE, toned("▁" * wide, "$text-error")),
+        *(line(muted(f"{mark:>{SCALE - 1}} "), row) for mark, row in zip(marks, drawn, strict=True)),
+    )  # fmt: skip
 
 
 def room(each: Spending) -> Content:

@@ -10,7 +10,7 @@ from server.tui.charts import columns, stacks
 from server.tui.words import FAINT, line, lines, muted, plural, toned
 from shared.rounds import RoundResult
 
-MARGIN = 6
+MARGIN = 8
 """Cells left of a chart, for its scale."""
 REASON_TONES = ("$warning", "$secondary", "$accent")
 FAILED = "failed"
@@ -98,14 +98,16 @@ def seconds(rounds: Sequence[RoundResult], place: Frame, height: int) -> list[Co
     """How long each round took."""
     took = [result.finished_at - result.started_at for result in rounds]
     drawn = columns(took, height=height, top=max(took), tone="$primary", cell=place.cell, gap=place.gap)
-    return scaled(drawn, f"{max(took):.3g} s")
+    return scaled(drawn, f"{max(took):.2g} s")
 
 
 def scaled(drawn: Sequence[Content], top: str) -> list[Content]:
     """Lines with their scale on the left: the largest value above, zero at the foot."""
     marks = [top, *[""] * (len(drawn) - 1)]
     marks[-1] = "0" if len(drawn) > 1 else top
-    return [line(muted(f"{mark:>{MARGIN - 2}} "), toned("▏", FAINT), row) for mark, row in zip(marks, drawn, strict=True)]
+    return [
+        line(muted(f"{mark:>{MARGIN - 2}} "), toned("▏", FAINT), row) for mark, row in zip(marks, drawn, strict=True)
+    ]
 
 
 def axis(rounds: Sequence[RoundResult], place: Frame) -> Content:

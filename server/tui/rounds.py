@@ -6,12 +6,12 @@ from textual.content import Content
 
 from server.records import CampaignRequest, Progress, Run
 from server.tui.charts import bar, joined, spark
-from server.tui.figures import ENDED, counted, current_run, part_in
+from server.tui.figures import ENDED, current_run, part_in
 from server.tui.roundchart import round_chart
 from server.tui.table import Column, Row, Table
 from server.tui.view import Panel, View, advice, framed
 from server.tui.watcher import Snapshot
-from server.tui.words import PARTS, RUN_MARKS, ago, lasting, line, lines, muted, stamp, strong, tally, toned
+from server.tui.words import PARTS, RUN_MARKS, ago, lasting, line, lines, muted, plural, stamp, strong, tally, toned
 from shared import wire
 from shared.errors import WireError
 from shared.rounds import RoundResult
@@ -28,8 +28,7 @@ ROUNDS = (
     Column("Outcome", 11),
     Column("Returned", 8, right=True),
     Column("Each", 8, rank=3),
-    Column("Refused", 10, grow=True),
-    Column("Failed", 10, rank=2, grow=True),
+    Column("Refused and failed", 18, grow=True),
     Column("Took", 7, right=True, rank=1),
     Column("Version", 7, right=True),
 )
@@ -131,11 +130,19 @@ def round_row(result: RoundResult, made: dict[int, int]) -> Row:
         toned("✓ committed", "$text-success") if committed else toned("✕ abandoned", "$text-error"),
         f"{len(result.returned)}/{len(result.cohort)}",
         each_answer(result),
-        toned(tally(counted(result.refusals)), "$text-warning"),
-        toned(tally(counted(result.failures)), "$text-error"),
+        line(*blamed(result), gap="; "),
         lasting(result.finished_at - result.started_at),
         f"v{version}" if version else muted("-"),
     ))  # fmt: skip
+
+
+def blamed(result: RoundResult) -> list[Content]:
+    """Each reason with the devices that gave it; refusals first."""
+    return [
+        toned(f"{reason}: {', '.join(sorted(name for name in found if found[name] == reason))}", tone)
+        for found, tone in ((result.refusals, "$text-warning"), (result.failures, "$text-error"))
+        for reason in sorted(set(found.values()))
+    ]
 
 
 def each_answer(result: RoundResult) -> Content:
@@ -198,11 +205,9 @@ def terms(run: Run, plotted: tuple[RoundResult, ...]) -> Content:
         return muted("a survey counts once and makes no version")
     return lines(
         line(muted("rows    "), str(request.window)),
-        line(
-            muted("asks    "),
-            f"{request.cohort} devices a round, {request.quorum} must answer within {lasting(request.deadline_seconds)}",
-        ),
-        line(muted("from    "), f"version {request.base_version}", pace_line(plotted)),
+        line(muted("asks    "), f"{plural(request.cohort, 'device')} a round, {request.quorum} must answer"),
+        line(muted("waits   "), lasting(request.deadline_seconds), muted(" at most"), pace_line(plotted)),
+        line(muted("from    "), f"version {request.base_version}"),
     )
 
 

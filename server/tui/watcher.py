@@ -10,9 +10,9 @@ from textual.message import Message
 
 from server.config import Federation
 from server.records import Device, GateVerdict, Progress, Run, SurveyResult
+from server.spending import Charges, Spending, charges, price
 from server.store import Store
 from server.tui.figures import ENDED, Participation, participation
-from server.spending import Charges, Spending, charges, price
 from shared import wire
 from shared.errors import CoveyError
 from shared.lock import holder

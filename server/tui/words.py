@@ -49,10 +49,12 @@ PARTS = {
     "idle": ("·", "$foreground 22%", "not asked"),
 }
 SHIFT_MARKS = {
-    "evident": Mark("▲", "evident", "$text-warning"),
+    "large": Mark("▲", "large", "$text-warning"),
+    "small": Mark("△", "small", "$text-primary"),
     "steady": Mark("✓", "steady", "$text-success"),
     "unknown": Mark("?", "cannot tell", "$foreground 60%"),
 }
+ALARM = Mark("▲", "alarm", "$text-error")
 
 
 def toned(text: str, tone: str) -> Content:
@@ -98,7 +100,7 @@ def lasting(seconds: float) -> str:
     if seconds < MINUTE:
         return f"{seconds:.1f} s"
     if seconds < HOUR:
-        return f"{int(seconds // MINUTE)} min {int(seconds % MINUTE):02d} s"
+        return f"{int(seconds // MINUTE)} min" + (f" {int(seconds % MINUTE):02d} s" if int(seconds % MINUTE) else "")
     return f"{int(seconds // HOUR)} h {int(seconds % HOUR // MINUTE):02d} min"
 
 

@@ -180,9 +180,10 @@ def test_the_release_tells_apples_apart_that_it_never_saw(released: Orchard, tmp
     labels = [json.loads(line)["label"] for line in lines]
     truth = [row["ripeness"] for row in fresh]
     assert len(labels) == len(truth)
-    commonest = max(truth.count(name) for name in CLASSES) / len(truth)
     accuracy = float(np.mean([a == b for a, b in zip(labels, truth, strict=True)]))
-    assert accuracy > commonest + 0.15
+    # The commonest class is a third and a bit; a dozen trainings of this task reached 0.86 to 0.88.
+    assert max(truth.count(name) for name in CLASSES) / len(truth) < 0.4
+    assert accuracy > 0.7
 
 
 def test_one_record_is_answered_on_every_device_alike(released: Orchard) -> None:

@@ -1,7 +1,6 @@
 """The coordinator as its users meet it: real processes, real TLS, real Flower."""
 
 import os
-import re
 import signal
 import socket
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from coordinator import ROOT, Coordinator, covey, free_port, until
+from coordinator import ROOT, Coordinator, covey, free_port, lives, until
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from server.config import Federation, Settings
@@ -177,20 +176,6 @@ def test_secrets_are_readable_by_their_owner_alone(coordinator: Coordinator) -> 
     assert {oct(path.stat().st_mode & 0o777) for path in (home, home / "keys", home / "logs")} == {"0o700"}
 
 
-def process_of(coordinator: Coordinator, run: int) -> int | None:
-    """The newest process of a run, by the coordinator's log."""
-    named = re.findall(rf"run {run} is process (\d+)", coordinator.log())
-    return int(named[-1]) if named else None
-
-
-def lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-
-
 def start_waiting_run(coordinator: Coordinator) -> Store:
     """A run that waits for its one device, which never comes online."""
     home = coordinator.federation.home
@@ -216,7 +201,7 @@ def test_a_run_is_stopped_by_its_number(coordinator: Coordinator) -> None:
 
 
 def test_a_run_whose_process_dies_has_failed(coordinator: Coordinator) -> None:
-    store, child = start_waiting_run(coordinator), process_of(coordinator, 1)
+    store, child = start_waiting_run(coordinator), coordinator.process_of(1)
     assert child is not None
     os.kill(child, signal.SIGKILL)
     until(lambda: store.run(1).state == "failed")
@@ -226,15 +211,15 @@ def test_a_run_whose_process_dies_has_failed(coordinator: Coordinator) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_run_goes_on_when_the_coordinator_comes_back(coordinator: Coordinator, signum: int) -> None:
-    store, child = start_waiting_run(coordinator), process_of(coordinator, 1)
+    store, child = start_waiting_run(coordinator), coordinator.process_of(1)
     assert child is not None
     coordinator.end(signum)
     until(lambda: not lives(child))
     assert store.run(1).state == "running"
     again = Coordinator(coordinator.federation)
     try:
-        until(lambda: process_of(again, 1) != child)
-        second = process_of(again, 1)
+        until(lambda: again.process_of(1) != child)
+        second = again.process_of(1)
         assert second is not None
         assert lives(second)
         covey(coordinator.federation.home, "stop")

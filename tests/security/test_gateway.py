@@ -325,3 +325,20 @@ async def test_what_is_public_is_served(world: World) -> None:
     ca = await world.client.get("/covey/ca.crt")
     assert ca.content == (world.federation.tls / "ca.crt").read_bytes()
     assert (await world.client.get("/health")).json() == {"state": "serving"}
+
+
+async def test_a_stranger_cannot_fill_the_memory_of_nonces(world: World) -> None:
+    """Anybody can sign with a key of their own: only what an approved device sends is worth remembering."""
+    stranger, waiting = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    world.enrol("waiting", waiting)
+    for key in (stranger, waiting):
+        for path in (PUSH, INSTALLED, ENROL):
+            assert (await world.post(path, key=key)).status_code in {400, 401, 403}
+    assert not world.gateway._replays._seen
+
+
+@pytest.mark.parametrize("moment", ["9" * 400, "9" * 1024, "1" * 13, "²", "-5", "1e9", " 5"])
+async def test_a_time_that_is_none_is_an_answer_not_a_crash(world: World, moment: str) -> None:
+    headers = world.headers(PUSH, b"") | {signing.TIME: moment}
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    refused(await world.client.post(PUSH, headers=raw), 401, "signature")

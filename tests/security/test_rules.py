@@ -5,9 +5,12 @@ Each test is named after the privacy rule (docs/privacy.md) that it breaks when 
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -17,9 +20,10 @@ from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from machines import machine_rows, small_task
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 from releasing import Works, build_works
 
-from client import dataset, policy
+from client import dataset, drift, inference, policy
 from client import noise as noise_module
 from client.app import app
 from client.config import AgentHome
@@ -32,13 +36,16 @@ from client.store import AgentStore
 from client.training import train
 from server import repository as repository_module
 from server.repository import Repository
-from shared import messages, wire
+from shared import accounting, messages, wire
 from shared.architecture import initial_weights, size
 from shared.drift import DriftReport, SurveyPlan
-from shared.errors import NotEligible, WireError
+from shared.errors import BudgetExhausted, NotEligible, WireError
 from shared.features import Number
+from shared.feeds import SCORES
+from shared.hostile import check_model_file
 from shared.privacy import PrivacyBudget
 from shared.rounds import RefusalReport, RoundPlan, TrainReport
+from shared.runtime import open_model
 from shared.tasks import Task, Window
 from simulations.cohort import found_agent
 
@@ -280,20 +287,32 @@ def test_rule_6_a_charge_is_on_disk_before_a_row_is_read(device: Device, monkeyp
     assert seen == [1, 2]
 
 
-def test_rule_8_two_requests_at_once_cannot_both_take_the_last_of_the_budget(tmp_path: Path) -> None:
+def test_rule_8_requests_at_once_cannot_all_take_the_last_of_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A stock SuperNode beside the embedded node opens the same file: the check and the charge are one transaction."""
-    stores = [AgentStore(tmp_path / "agent.db") for _ in range(2)]
-    event, budget = plan_of().event, PrivacyBudget(epsilon=2.0, delta=1e-5)
-    first, second = (Ledger(store) for store in stores)
-    with stores[0].transaction():
-        with pytest.raises(Exception, match="locked"):
-            stores[1]._db.execute("PRAGMA busy_timeout = 0") and second.charge(
-                "b", task="machines", purpose="", events=(event,), budget=budget
-            )
-    assert first.charge("a", task="machines", purpose="", events=(event,), budget=budget) is None
-    assert len(stores[1].charges()) == 1
-    for store in stores:
-        store.close()
+    AgentStore(tmp_path / "agent.db").close()
+    event, budget = plan_of().event, PrivacyBudget(epsilon=5.5, delta=1e-5)
+    assert accounting.epsilon([event], delta=1e-5) < 5.5 < accounting.epsilon([event, event], delta=1e-5)
+    together = Barrier(4)
+
+    def charge(request: str) -> bool:
+        store = AgentStore(tmp_path / "agent.db")
+        together.wait()
+        try:
+            return Ledger(store).charge(request, task="m", purpose="", events=(event,), budget=budget) is None
+        except BudgetExhausted:
+            return False
+        finally:
+            store.close()
+
+    def admit_slowly(*arguments: Any, act: Callable[..., float] = accounting.admit) -> float:
+        sleep(0.05)
+        return act(*arguments)
+
+    monkeypatch.setattr(accounting, "admit", admit_slowly)
+    with ThreadPoolExecutor(4) as side_by_side:
+        assert sum(side_by_side.map(charge, "abcd")) == 1
 
 
 def test_rule_10_no_reply_and_no_refusal_tells_what_is_left(tmp_path: Path) -> None:
@@ -301,6 +320,58 @@ def test_rule_10_no_reply_and_no_refusal_tells_what_is_left(tmp_path: Path) -> N
     reply = device.train(plan_of())
     assert messages.names(reply.content) == {"refusal"}
     assert reply.content.config_records["refusal"] == {"json": b'{"category":"budget"}'}
+
+
+# -- rule 3: whatever the coordinator signs, a row touches only itself ---------------------------
+
+
+def hostile_model(kind: str) -> bytes:
+    """A graph that passes the check, and whose score of one row depends on the others; or that fails on one row."""
+    load = helper.make_node("Gather", ["numbers", "first"], ["load"], axis=1)
+    across = [
+        helper.make_node("Mul", ["load", "much"], ["loud"]),
+        helper.make_node("Softmax", ["loud"], ["score"], axis=0),
+    ]
+    # Row 0 of the constant for a load below 1, an index beyond its end for a load of 1.
+    failing = [
+        helper.make_node("Cast", ["load"], ["place"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["one", "place"], ["score"], axis=0),
+    ]
+    nodes = [load, *(across if kind == "across rows" else failing)]
+    nodes += [helper.make_node("Sub", ["unit", "score"], ["other"])]
+    nodes += [helper.make_node("Concat", ["other", "score"], [SCORES], axis=1)]
+    constants = {
+        "first": np.array([0]), "much": np.array([1e3], np.float32), "unit": np.array([1], np.float32),
+        "one": np.array([0.95], np.float32),
+    }  # fmt: skip
+    graph = helper.make_graph(
+        nodes, "hostile",
+        [helper.make_tensor_value_info("numbers", TensorProto.FLOAT, ["rows", 2]),
+         helper.make_tensor_value_info("texts", TensorProto.STRING, ["rows", 1])],
+        [helper.make_tensor_value_info(SCORES, TensorProto.FLOAT, ["rows", 2])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("kind", ["across rows", "fails on one row"])
+def test_rule_3_a_model_cannot_make_one_row_move_the_scores_of_others(
+    works: Works, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Else a survey's histogram, charged for one row in one bin, would shout of a single row through all of them."""
+    model = hostile_model(kind)
+    check_model_file(model, what="the hostile model")
+    monkeypatch.setattr(inference, "open_model", lambda _: open_model(model))
+    monkeypatch.setattr(drift, "add_noise", lambda counts, scale: tuple(map(float, counts)))
+    frame = machine_rows(40).with_columns(load=pl.lit(0.25))
+    scores: list[NDArray[np.float64]] = []
+    for rows in (frame, pl.concat([frame, frame.head(1).with_columns(load=pl.lit(1.0))])):
+        rows.write_parquet(tmp_path / "rows.parquet")
+        report = drift.answer(replace(SURVEY, release=1), TASK, works.home, tmp_path / "rows.parquet")
+        scores.append(np.array(report.histograms[0].counts))
+    assert scores[0].sum() == 40
+    assert np.abs(scores[1] - scores[0]).sum() == 1
 
 
 # -- rules 14, 15 and the consent -------------------------------------------------------------
@@ -337,13 +408,23 @@ def test_rule_15_every_category_that_may_travel_is_a_fixed_word(device: Device) 
     assert said == ["plan", "not-eligible", "consent", "not-eligible"]
 
 
-@pytest.mark.parametrize("field", ["title", "label"])
-def test_the_text_that_an_owner_agrees_to_cannot_rewrite_itself(field: str) -> None:
+def test_the_text_that_an_owner_agrees_to_cannot_rewrite_itself() -> None:
     """A task's words are the coordinator's: an escape sequence could paint another epsilon over the real one."""
     evil = "Safe\x1b[2J\rIt costs at most epsilon 0.01\u202e"
-    task = small_task(**({"title": evil} if field == "title" else {"label": replace(TASK.label, classes=(evil, "b"))}))
+    task = small_task(title=evil, features=(*TASK.features, Number(name=evil, low=0.0, high=1.0, missing=0.5)))
     shown = explain(task, budget=PrivacyBudget(epsilon=1.0, delta=1e-5), data="rows.csv")
     assert all(letter.isprintable() or letter == "\n" for letter in shown)
+
+
+def test_a_task_signed_anew_under_the_same_revision_needs_a_new_consent(device: Device) -> None:
+    """The owner agreed to these columns and limits; whoever signs could sign others under the same number."""
+    agreed = device.home.task_file.read_bytes()
+    other = small_task(privacy=replace(TASK.privacy, min_noise_multiplier=0.1, epsilon=1000.0))
+    device.home.task_file.write_bytes(wire.to_json(other))
+    assert refusal(device.train(plan_of())) == "consent"
+    assert device.charges() == 0
+    device.home.task_file.write_bytes(agreed)
+    assert len(update_of(device.train(plan_of()))) == size(TASK)
 
 
 # -- rule 18 ---------------------------------------------------------------------------------
@@ -356,7 +437,8 @@ WEAKER = {
 
 @pytest.mark.parametrize("field", WEAKER)
 def test_rule_18_a_plan_outside_the_signed_task_is_refused_and_costs_nothing(device: Device, field: str) -> None:
-    assert refusal(device.train(plan_of(**{field: WEAKER[field]}))) in {"plan", "not-eligible"}
+    plan = replace(plan_of(), **{field: WEAKER[field]})
+    assert refusal(device.train(plan)) in {"plan", "not-eligible"}
     assert device.charges() == 0
 
 

@@ -108,7 +108,7 @@ def test_joining_makes_an_agent_whose_key_is_its_owners_alone(
     for word in ("'runs' or 'stops'", "load, hour, site", "epsilon 6.53", str(data_file)):
         assert word.replace(" ", "") in "".join(explanation.split())
     store = AgentStore(home.database)
-    assert store.agreed("machines", 1)
+    assert store.agreed("machines", fingerprint(small_task()))
     store.close()
 
 
@@ -192,7 +192,7 @@ def test_leaving_erases_all_but_what_was_spent(home: AgentHome, invitation: Invi
     (charge,) = store.charges()
     assert (charge.state, charge.reply) == ("void", None)
     assert store.events() == [event]
-    assert not store.agreed("machines", 1)
+    assert not store.agreed("machines", fingerprint(small_task()))
     join(home, invitation, data_file)
     assert len(store.charges()) == 1, "joining again forgot what was spent"
     store.close()

@@ -153,12 +153,12 @@ def store() -> Iterator[AgentStore]:
         yield opened
 
 
-def test_consent_is_given_and_withdrawn_by_revision(store: AgentStore) -> None:
-    store.agree("flights", 1)
-    assert store.agreed("flights", 1)
-    assert not store.agreed("flights", 2)
+def test_consent_is_given_to_the_words_of_a_task_and_withdrawn(store: AgentStore) -> None:
+    store.agree("flights", "as it was")
+    assert store.agreed("flights", "as it was")
+    assert not store.agreed("flights", "in other words")
     store.withdraw("flights")
-    assert not store.agreed("flights", 1)
+    assert not store.agreed("flights", "as it was")
 
 
 def test_refusals_are_remembered_in_order(store: AgentStore) -> None:

@@ -10,7 +10,7 @@ from server import planning
 from server.store import Store
 from shared.errors import InputError
 from shared.models import Release
-from shared.tasks import Task, Window
+from shared.tasks import Task, Window, parse_window
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_bad_setting_is_named(task: Task, setting: str) -> None:
     ],
 )  # fmt: skip
 def test_a_window_is_two_dates(text: str, window: Window) -> None:
-    assert planning.window_of(text) == window
+    assert parse_window(text) == window
 
 
 @pytest.mark.parametrize(
@@ -123,4 +123,4 @@ def test_a_window_is_two_dates(text: str, window: Window) -> None:
 )
 def test_what_is_no_window_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="window"):
-        planning.window_of(text)
+        parse_window(text)
