@@ -73,7 +73,7 @@ def leave(home: AgentHome) -> None:
     _forget(home, settings.task)
     for folder in (home.key.parent, home.authority.parent, home.releases, home.staging):
         shutil.rmtree(folder, ignore_errors=True)
-    for file in (home.log, home.lock, home.link_file):
+    for file in (home.lock, home.update_lock, home.link_file, *home.path.glob(f"{home.log.name}*")):
         file.unlink(missing_ok=True)
     sync(home.path)
 

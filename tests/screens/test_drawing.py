@@ -1,11 +1,13 @@
 """Tables and charts keep their widths and their cursor, whatever they are given."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 
-from server.tui.charts import bar, columns, segments, spark
-from server.tui.drift import position, ruler, scale
+from server.tui.charts import bar, columns, segments, spark, stacks
+from server.tui.drift import position, scale
+from server.tui.histograms import Pair, as_columns, as_rows, ruler
 from server.tui.table import Column, Row, Table
 from server.tui.words import age, lasting, size, tally
 
@@ -41,6 +43,37 @@ def test_columns_are_as_high_as_asked(values: list[float], height: int) -> None:
     assert [len(line.plain) for line in drawn] == [len(values)] * height
 
 
+@given(st.lists(st.lists(st.integers(0, 20), min_size=1, max_size=4), min_size=1, max_size=30), st.integers(1, 9))
+def test_stacked_columns_are_as_wide_and_high_as_asked(values: list[list[int]], height: int) -> None:
+    top = max(1, *(sum(parts) for parts in values))
+    toned = [[(float(part), "$success") for part in parts] for parts in values]
+    drawn = stacks(toned, height=height, top=top, cell=2, gap=1)
+    assert [row.cell_length for row in drawn] == [3 * len(values)] * height
+
+
+def test_stacked_columns_show_each_part_to_half_a_line() -> None:
+    drawn = stacks([[(3, "$success"), (1, "$warning")], [(4, "$success"), (0, "$warning")]], height=2, top=4)
+    assert [row.plain for row in drawn] == ["▄█", "██"]
+    assert [str(span.style) for span in drawn[0].spans] == ["$success on $warning", "$success"]
+
+
+PAIR = Pair(labels=("0", "10", "20", "none"), then=(0.5, 0.3, 0.2, 0.0), now=(0.1, 0.2, 0.7, 0.0))
+
+
+@pytest.mark.parametrize(("height", "rows"), [(9, 8), (4, 4), (3, 2)])
+def test_a_histogram_has_two_rows_a_bin_or_one_or_only_the_bins_that_moved(height: int, rows: int) -> None:
+    drawn = [row.plain for row in as_rows(PAIR, 60, height)[1:]]
+    assert len([row for row in drawn if "more bins" not in row]) == rows
+    assert any("50 →  10 %" in row for row in drawn)
+    assert all(len(row) <= 60 for row in drawn)
+
+
+def test_columns_of_two_windows_stand_beside_each_other() -> None:
+    *_, foot, labels = as_columns(PAIR, 40, 3)
+    assert foot.plain.startswith("████▅▅▅▅") or foot.plain[:8].strip()
+    assert labels.plain.split() == ["0", "10", "20", "none"]
+
+
 def test_a_value_above_zero_always_shows() -> None:
     assert spark([0.0, 1e-9, 1.0], 3).plain == " ▁█"
     assert bar(1e-9, 10, "$primary").plain.startswith("╸")
@@ -53,7 +86,7 @@ def test_a_scale_never_passes_its_width(width: int) -> None:
 
 
 def test_labels_that_would_touch_are_left_out() -> None:
-    assert ruler(("0", "100", "200", "300"), 4, 3).plain.split() == ["0", "100", "300"]
+    assert ruler(("0", "100", "200", "300"), 3).split() == ["0", "100", "300"]
 
 
 async def test_a_table_drops_its_least_important_columns_first() -> None:
@@ -110,5 +143,6 @@ async def test_a_click_moves_the_cursor() -> None:
 def test_figures_read_as_people_write_them() -> None:
     assert [age(3), age(125), age(7_300), age(200_000)] == ["3 s", "2 min", "2 h", "2 d"]
     assert [lasting(8.24), lasting(125), lasting(4_000)] == ["8.2 s", "2 min 05 s", "1 h 06 min"]
+    assert lasting(300) == "5 min"
     assert [size(12), size(14_212), size(2_400_000)] == ["12 B", "14.2 kB", "2.4 MB"]
     assert tally({"consent": 1, "budget": 2}) == "budget 2, consent"

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from screens import story
 from screens.conftest import Commands, Open, settled, text_of, until
-from textual.widgets import Button, Input, Static
+from textual.widgets import Button, Input, Select, Static
 
 from server.config import Federation
 from server.store import Store
 from server.tui.acts import Ran, run_covey
-from server.tui.confirm import ConfirmDialog, StartDialog
+from server.tui.confirm import ConfirmDialog
+from server.tui.forms import Form, StartDialog, SurveyDialog
 from server.tui.header import VIEWS
 from shared.accounting import epsilon
+from shared.lock import only_one
 from shared.privacy import SampledGaussian
 
 
@@ -46,7 +48,7 @@ async def test_start_dialog_shows_price_and_command_and_runs_exactly_that(
         said = text_of(app)
         cost = epsilon([SampledGaussian(noise_multiplier=1.2, sample_rate=1 / 32, steps=5 * 16)], delta=1e-5)
         assert f"Costs each device at most ε {cost:.2f} by itself" in said
-        assert "a round counts once 4 answered" in said
+        assert "it counts if 4 answer" in said
         shown = str(app.screen.query_one("#command", Static).visual)
         await pilot.press("enter")
         await until(pilot, lambda: commands)
@@ -72,6 +74,72 @@ async def test_start_dialog_names_the_field_that_is_wrong_and_starts_nothing(
         await pilot.press("enter")
         assert isinstance(app.screen, StartDialog)
     assert commands == []
+
+
+async def test_start_dialog_puts_every_field_into_the_command(opened: Open, idle: Path, commands: Commands) -> None:
+    async with opened(idle).run_test(size=(80, 24)) as pilot:
+        app = await settled(pilot)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, StartDialog))
+        fill(app.screen, rounds="3", base="99", cohort="5", quorum="6", deadline="soon")
+        await pilot.pause()
+        assert "set right: version, quorum, deadline" in text_of(app)
+        fill(app.screen, base="12", quorum="3", deadline="60")
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: commands)
+    words = "start flights --rounds 3 --quorum 3 --from 12 --cohort 5 --deadline 60 --detach"
+    assert commands == [("--home", str(idle), *words.split())]
+
+
+async def test_survey_dialog_asks_for_role_and_window(opened: Open, told: Path, commands: Commands) -> None:
+    async with opened(told).run_test(size=(80, 24)) as pilot:
+        app = await settled(pilot)
+        await pilot.press("4", "v")
+        await until(pilot, lambda: isinstance(app.screen, SurveyDialog))
+        fill(app.screen, start="2013-07-01", end="yesterday")
+        await pilot.pause()
+        assert "set right: rows until" in text_of(app)
+        fill(app.screen, end="2013-08-01")
+        app.screen.query_one("#role", Select).value = "reference"
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: commands)
+    words = "survey flights --role reference --window 2013-07-01..2013-08-01 --detach"
+    assert commands == [("--home", str(told), *words.split())]
+
+
+async def test_the_filter_narrows_the_fleet_and_escape_ends_it(opened: Open, told: Path) -> None:
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        await pilot.press("slash", *"budget", "enter")
+        await until(pilot, lambda: "1 match 'budget'" in text_of(app))
+        said = text_of(app)
+        assert "LGA-MQ" in said
+        assert "EWR-UA" not in said
+        await pilot.press("escape")
+        await until(pilot, lambda: "EWR-UA" in text_of(app))
+
+
+async def test_the_header_tells_whether_a_coordinator_runs(opened: Open, told: Path) -> None:
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        assert "▲ not serving" in text_of(app)
+        with only_one(Federation(told).lock, what="a coordinator"):
+            await until(pilot, lambda: "● serving" in text_of(app))
+        await until(pilot, lambda: "▲ not serving" in text_of(app))
+
+
+async def test_reasons_of_refusals_are_told_while_the_round_goes_on(opened: Open, told: Path) -> None:
+    async with opened(told).run_test(size=(200, 60)) as pilot:
+        app = await settled(pilot)
+        store = Store(Federation(told).database)
+        store.set_progress(story.Progress(
+            run_id=5, round_number=8, rounds=20, phase="training", cohort=7, returned=1, refused=3,
+            reasons={"budget": 2, "consent": 1}, at=story.NOW,
+        ))  # fmt: skip
+        store.close()
+        await until(pilot, lambda: "3 refused: budget 2, consent" in text_of(app))
 
 
 async def test_a_started_campaign_appears_as_a_queued_run(opened: Open, idle: Path) -> None:
@@ -143,7 +211,6 @@ async def test_a_failed_command_shows_its_last_line(opened: Open, told: Path) ->
         (["1", "down", "X"], ["revoke", "EWR-B6"]),
         (["3", "p"], ["promote", "27"]),
         (["3", "w"], ["withdraw", "2"]),
-        (["4", "v"], ["survey", "flights", "--detach"]),
     ],
 )
 async def test_each_act_runs_its_command(
@@ -223,6 +290,6 @@ async def test_a_smaller_terminal_than_any_does_no_harm(opened: Open, told: Path
 
 def fill(dialog: object, **values: str) -> None:
     """Type into the dialog's fields."""
-    assert isinstance(dialog, StartDialog)
+    assert isinstance(dialog, Form)
     for name, value in values.items():
         dialog.query_one(f"#{name}", Input).value = value

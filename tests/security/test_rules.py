@@ -538,13 +538,15 @@ def test_rule_19_expired_metadata_never_stops_a_prediction(works: Works) -> None
     assert Predictor(works.home).predict({"load": 0.5}).release == 1
 
 
-def test_rule_21_leaving_keeps_what_was_spent(device: Device) -> None:
+def test_rule_21_leaving_keeps_what_was_spent_and_nothing_else(device: Device) -> None:
     """A device that left and comes back to the same directory does not get a fresh budget."""
     from client.enrol import leave
 
     device.train(plan_of())
     for folder in (device.home.key.parent, device.home.releases, device.home.staging):
         folder.mkdir(exist_ok=True)
+    for name in ("agent.log", "agent.log.1", "update.lock"):
+        (device.home.path / name).write_text("rows.parquet cannot be read")
     leave(device.home)
     assert device.charges() == 1
-    assert not device.home.key.exists()
+    assert {file.name for file in device.home.path.iterdir()} <= {"agent.db", "agent.db-wal", "agent.db-shm"}

@@ -43,6 +43,7 @@ def test_a_prediction_names_the_likeliest_class_and_its_source(predictor: Predic
 def test_one_record_and_many_agree(works: Works, predictor: Predictor) -> None:
     columns = make_columns(works.task, 200, seed=4, wild=True)
     many = predictor.predict_many(columns)
+    assert np.allclose(predictor.predict_alone(columns), many, atol=1e-6)
     one = [list(predictor.predict(record).scores.values()) for record in to_records(columns)]
     np.testing.assert_allclose(many, one, atol=1e-6)
 

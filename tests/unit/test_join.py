@@ -14,6 +14,7 @@ from machines import small_task
 
 from client import enrol
 from client.config import AgentHome
+from client.policy import fingerprint
 from client.settings import set_paused
 from client.store import AgentStore
 from server.config import Federation, Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from server.records import Device, Run, SurveyRequest
-from server.spending import Spending, campaign_event, charges, merged, spending, survey_events
+from server.spending import Spending, campaign_event, charges, course, merged, spending, survey_events
 from shared import accounting, wire
 from shared.privacy import SampledGaussian
 from shared.rounds import RoundPlan, RoundResult
@@ -93,3 +93,23 @@ def test_the_room_left_is_as_many_campaigns_as_fit_under_the_ceiling(flights: Ta
 
 def test_only_approved_devices_are_priced(flights: Task) -> None:
     assert spending(flights, [replace(device("a"), state="pending")], [], []) == ()
+
+
+def test_a_course_ends_where_the_spending_stands_and_where_one_more_campaign_leads(flights: Task) -> None:
+    rounds = [asked(flights, cohort=("kiosk", "till"), refusals={}, failures={}) for _ in range(5)]
+    rounds.append(asked(flights, cohort=("kiosk",), refusals={"kiosk": "budget"}, failures={}))
+    runs = [survey(flights, features=True)]
+    [spent] = spending(flights, [device("kiosk")], rounds, runs)
+    found = course("kiosk", flights, rounds, runs, most=500)
+    assert (len(found.spent), len(found.further)) == (6, flights.training.rounds)
+    assert found.spent[-1] == pytest.approx(spent.epsilon)
+    assert found.further[-1] == pytest.approx(spent.after)
+    assert list(found.spent) == sorted(found.spent)
+
+
+def test_a_course_is_thinned_out_but_keeps_its_ends(flights: Task) -> None:
+    rounds = [asked(flights, cohort=("kiosk",), refusals={}, failures={}) for _ in range(40)]
+    full = course("kiosk", flights, rounds, [], most=500)
+    thin = course("kiosk", flights, rounds, [], most=20)
+    assert len(thin.spent) + len(thin.further) <= 22
+    assert (thin.spent[-1], thin.further[-1]) == (full.spent[-1], full.further[-1])
