@@ -6,7 +6,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proofs tui check bench screenshots clean
+.PHONY: help demo test proofs tui check coverage bench screenshots clean
 
 help: ## List the commands.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "covey: Python's venv module is missing; on Debian install python3-venv"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing the pinned set into .venv (once; a torch that is there is kept) ..."
-	@$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[demo,dev]' || \
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[demo,dev]' || \
 		{ echo "covey: the install failed; the lines above say why. Once mended, run make again."; exit 1; }
 	@touch $@
 
@@ -35,6 +35,9 @@ proofs: $(READY) ## Run the slow proofs: stock SuperNode, coordinator kills.
 
 tui: $(READY) ## Open the terminal UI on what the demo left behind.
 	@$(BIN)/covey --home demo/federation
+
+coverage: $(READY) ## Run the tests and say which lines they reach.
+	@$(BIN)/python -m pytest -q -m "not proof" --cov --cov-report=term:skip-covered
 
 check: $(READY) ## Lint, format, types, import contracts.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q . && $(BIN)/pyright && $(BIN)/lint-imports --no-cache

@@ -1,7 +1,6 @@
 """Where an agent keeps its files, and what its owner decided."""
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,11 +115,12 @@ class AgentHome:
     def settings(self) -> AgentSettings:
         """Read `agent.toml`, or raise `InputError` naming the field."""
         try:
-            document = tomllib.loads(self.settings_file.read_text(encoding="utf-8"))
-            return wire.decode(AgentSettings, document, what="agent.toml")
+            return wire.from_toml(AgentSettings, self.settings_file.read_bytes(), what="agent.toml")
         except FileNotFoundError:
             raise InputError(f"{self.path} holds no agent; make one with `covey-agent join`") from None
-        except (tomllib.TOMLDecodeError, WireError) as error:
+        except OSError as error:
+            raise InputError(f"{self.settings_file} cannot be read: {error.strerror}") from None
+        except WireError as error:
             raise InputError(f"{self.settings_file} cannot be used: {error}") from None
 
 

@@ -87,7 +87,9 @@ def _scan_csv(path: Path) -> pl.LazyFrame:
     """
     data = path.read_bytes()
     if b'"' in data:
-        data = b"\n".join(line for line in data.split(b"\n") if b'"' not in line or _QUOTED.fullmatch(line.rstrip(b"\r")))
+        data = b"\n".join(
+            line for line in data.split(b"\n") if b'"' not in line or _QUOTED.fullmatch(line.rstrip(b"\r"))
+        )
     return pl.scan_csv(data, infer_schema=False, ignore_errors=True, truncate_ragged_lines=True, encoding="utf8-lossy")
 
 

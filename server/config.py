@@ -1,7 +1,6 @@
 """Where a federation keeps its files, and the few settings it has."""
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,11 +72,12 @@ class Federation:
     def settings(self) -> Settings:
         """Read `federation.toml`, or raise `InputError`."""
         try:
-            document = tomllib.loads(self.settings_file.read_text(encoding="utf-8"))
-            return wire.decode(Settings, document, what="federation.toml")
+            return wire.from_toml(Settings, self.settings_file.read_bytes(), what="federation.toml")
         except FileNotFoundError:
             raise InputError(f"{self.home} holds no federation; make one with `covey init {self.home}`") from None
-        except (tomllib.TOMLDecodeError, WireError) as error:
+        except OSError as error:
+            raise InputError(f"{self.settings_file} cannot be read: {error.strerror}") from None
+        except WireError as error:
             raise InputError(f"{self.settings_file} cannot be used: {error}") from None
 
 

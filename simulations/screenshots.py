@@ -12,8 +12,10 @@ from server.tui.app import CoveyApp
 from server.tui.header import VIEWS
 from server.tui.watcher import newest
 from shared.errors import InputError
+from simulations.outlines import outlined
 
 PATIENCE_SECONDS = 30.0
+FONTS = "ui-monospace, SF Mono, Menlo, Consolas, DejaVu Sans Mono, monospace"
 
 
 def moment_of(home: Path) -> float:
@@ -42,13 +44,15 @@ async def draw(home: Path, *, size: tuple[int, int], theme: str) -> dict[str, st
             await pilot.press(str(number))
             await pilot.pause()
             await pilot.pause()
-            pictures[name] = own_fonts_only(app.export_screenshot(title=f"covey · {name}"))
+            pictures[name] = portable(app.export_screenshot(title=f"covey · {name}"))
     return pictures
 
 
-def own_fonts_only(svg: str) -> str:
-    """A picture that fetches no font from the network when somebody looks at it."""
-    return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+def portable(svg: str) -> str:
+    """A picture that looks the same everywhere: it fetches no font, and no font decides how its lines meet."""
+    bare = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    bare = bare.replace("font-family: Fira Code, monospace", f"font-family: {FONTS}").replace(": arial", ": sans-serif")
+    return outlined(re.sub(r"terminal-\d+-", "covey-", bare))
 
 
 def write(pictures: dict[str, str], out: Path) -> list[Path]:

@@ -18,7 +18,7 @@ AFTER = b"".join(b'0.%d,%d,"south",%d,"2026-01-%02d"\n' % (i, i, i % 2, i + 11) 
 
 lines = st.one_of(
     st.binary(max_size=40),
-    st.text(alphabet='",\r north019.-\x00\\\'#', max_size=40).map(str.encode),
+    st.text(alphabet="\",\r north019.-\x00\\'#", max_size=40).map(str.encode),
     st.tuples(st.sampled_from(['"', '"x', 'x"', '""', '"a"b', '"a""', '"a,b"', "\\"])).map(
         lambda word: f"0.5,3,{word[0]},1,2026-01-02".encode()
     ),

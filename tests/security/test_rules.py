@@ -4,6 +4,8 @@ Each test is named after the privacy rule (docs/privacy.md) that it breaks when 
 """
 
 import json
+import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,7 +25,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from releasing import Works, build_works
 
-from client import dataset, drift, inference, policy
+from client import coordinator, daemon, dataset, drift, enrol, inference, installed, policy
 from client import noise as noise_module
 from client.app import app
 from client.config import AgentHome
@@ -39,6 +41,7 @@ from server.repository import Repository
 from shared import accounting, messages, wire
 from shared.architecture import initial_weights, size
 from shared.drift import DriftReport, SurveyPlan
+from shared.enrolment import InstalledReport
 from shared.errors import BudgetExhausted, NotEligible, WireError
 from shared.features import Number
 from shared.feeds import SCORES
@@ -145,8 +148,6 @@ def test_rule_1_torch_draws_no_noise_and_no_sample() -> None:
         torch.manual_seed(seed)
         updates.append(train(plan_of(), TASK, initial_weights(TASK), examples, CipherStream(bytes(32))))
     assert np.array_equal(*updates)
-
-
 
 
 def test_rule_1_the_grid_of_the_noise_does_not_tell_an_empty_sum() -> None:
@@ -363,7 +364,7 @@ def test_rule_3_a_model_cannot_make_one_row_move_the_scores_of_others(
     model = hostile_model(kind)
     check_model_file(model, what="the hostile model")
     monkeypatch.setattr(inference, "open_model", lambda _: open_model(model))
-    monkeypatch.setattr(drift, "add_noise", lambda counts, scale: tuple(map(float, counts)))
+    monkeypatch.setattr(drift, "add_noise", lambda counts, **_: tuple(map(float, counts)))
     frame = machine_rows(40).with_columns(load=pl.lit(0.25))
     scores: list[NDArray[np.float64]] = []
     for rows in (frame, pl.concat([frame, frame.head(1).with_columns(load=pl.lit(1.0))])):
@@ -442,19 +443,70 @@ def test_rule_18_a_plan_outside_the_signed_task_is_refused_and_costs_nothing(dev
     assert device.charges() == 0
 
 
-@pytest.mark.parametrize(
-    ("floor", "changes"),
-    [
-        ("min_noise_multiplier = 1.1", {}), ("max_sample_rate = 0.2", {}), ("max_steps = 3", {}),
-    ],
-)  # fmt: skip
-def test_rule_18_a_plan_below_the_owners_floor_is_refused(
-    device: Device, floor: str, changes: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("floor", ["min_noise_multiplier = 1.1", "max_sample_rate = 0.2", "max_steps = 3"])
+def test_rule_18_a_plan_below_the_owners_floor_is_refused(device: Device, floor: str) -> None:
     text = device.home.settings_file.read_text()
     device.home.settings_file.write_text(f"{text}\n[floor]\n{floor}\n")
-    assert refusal(device.train(plan_of(**changes))) == "plan"
+    assert refusal(device.train(plan_of())) == "plan"
     assert device.charges() == 0
+
+
+def test_rule_18_a_survey_below_the_owners_floor_is_refused(device: Device) -> None:
+    text = device.home.settings_file.read_text()
+    device.home.settings_file.write_text(f"{text}\n[floor]\nmin_noise_multiplier = 5.1\n")
+    assert refusal(device.survey(SURVEY)) == "plan"
+    for enough in ("score_noise_multiplier", "feature_noise_multiplier"):
+        assert refusal(device.survey(replace(SURVEY, **{enough: 5.2}))) == "plan"
+    assert device.charges() == 0
+
+
+def test_rule_7_a_survey_is_charged_for_its_score_and_for_its_features(device: Device) -> None:
+    """Two mechanisms on the same rows add up; a survey of the score alone costs the one."""
+    device.survey(SURVEY)
+    device.survey(replace(SURVEY, features=False, score_noise_multiplier=9.0))
+    store = AgentStore(device.home.database)
+    assert {(event.noise_multiplier, event.sample_rate, event.steps) for event in store.events()} == {
+        (5.0, 1.0, 2), (9.0, 1.0, 1),
+    }  # fmt: skip
+    store.close()
+
+
+def test_rule_14_what_is_told_of_a_release_is_made_of_fixed_words(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The self-test saw made-up records alone: this device's data file does not even exist."""
+    assert not Path(works.home.settings().data).exists()
+    for refused in (False, True):
+        report = daemon._report(works.home, refused=refused)
+        assert (report.release, re.sub(r"\d+", "N", report.detail.replace("int8", "fp32"))) == (
+            1, "fpN, N us" + (", newer one refused" if refused else ""),
+        )  # fmt: skip
+    monkeypatch.setattr(installed, "serving", lambda _: None)
+    assert [daemon._report(works.home, refused=refused).detail for refused in (False, True)] == ["", "refused"]
+
+
+def test_rule_14_an_owner_who_switched_health_off_tells_nothing(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(coordinator, "report_installed", lambda *arguments, **_: told.append(arguments))
+    agent = daemon.Agent(works.home)
+    agent._settings, agent._link, agent._key, agent._trust = works.home.settings(), "online", None, None  # type: ignore[assignment]
+    agent._tell(InstalledReport(release=1))
+    assert len(told) == 1
+    works.home.settings_file.write_text("health = false\n" + works.home.settings_file.read_text())
+    agent._tell(InstalledReport(release=2))
+    assert len(told) == 1
+
+
+def test_the_key_the_ledger_and_the_log_lie_in_a_directory_of_their_owner(tmp_path: Path) -> None:
+    """Whatever the umask is, nobody else on the machine can look in."""
+    home = AgentHome(tmp_path / "agent")
+    home.path.mkdir(mode=0o755)
+    before = os.umask(0)
+    try:
+        with enrol._staging(home):
+            assert home.path.stat().st_mode & 0o777 == 0o700
+    finally:
+        os.umask(before)
 
 
 @pytest.mark.parametrize("field", ["score_noise_multiplier", "feature_noise_multiplier", "task", "revision", "release"])
