@@ -101,16 +101,10 @@ def renew(federation: Federation) -> None:
         repository.commit(repository.targets())
 
 
-def expires_at(federation: Federation) -> datetime:
-    """When devices stop trusting the repository, unless a role is signed anew before."""
+def renewal_due(federation: Federation) -> datetime:
+    """When devices stop trusting the repository unless `renew` is called: the service keeps the other roles fresh."""
     repository = Repository(federation)
-    roles: tuple[Signed, ...] = (
-        repository.root(),
-        repository.targets(),
-        repository.snapshot(),
-        repository.timestamp(),
-    )
-    return min(role.expires for role in roles)
+    return min(repository.root().expires, repository.targets().expires)
 
 
 def _is_signed(targets: Targets, path: str, body: bytes, task: Task) -> bool:

@@ -36,7 +36,14 @@ for group, commands in {
     "The federation": (founding.init, founding.serve, founding.task),
     "The fleet": (devices.invite, devices.approve, devices.revoke, devices.fleet, devices.audit),
     "Learning": (running.start, running.stop, running.survey, running.rounds),
-    "Models": (releasing.models, releasing.promote, releasing.withdraw, reading.drift, reading.privacy),
+    "Models": (
+        releasing.models,
+        releasing.promote,
+        releasing.withdraw,
+        releasing.renew,
+        reading.drift,
+        reading.privacy,
+    ),
 }.items():
     for command in commands:
         app.command(rich_help_panel=group)(command)

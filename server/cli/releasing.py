@@ -41,6 +41,19 @@ def promote(
     _show(release, f"Version {version} is release {release.number} of {release.task}", as_json=as_json)
 
 
+def renew(context: typer.Context) -> None:
+    """Sign every release role anew, before one expires."""
+    with opened(context) as (federation, store):
+        from server import releases
+
+        releases.renew(federation)
+        store.audit("operator", "renew", "every release role")
+        until = releases.renewal_due(federation)
+    typer.echo(
+        f"Every role is signed anew. `covey serve` keeps the daily ones fresh; the next renewal is due by {until:%Y-%m-%d}."
+    )
+
+
 def withdraw(
     context: typer.Context,
     number: Annotated[int, typer.Argument(metavar="RELEASE", help="The release; `covey models` lists them.")],

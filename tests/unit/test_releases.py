@@ -15,12 +15,12 @@ from server import repository
 from server.releases import (
     create_repository,
     current_release_number,
-    expires_at,
     publish_release,
     publish_task,
     published_releases,
     refresh_timestamp,
     renew,
+    renewal_due,
 )
 from shared.errors import InputError, ReleaseError
 
@@ -73,9 +73,9 @@ def test_an_ageing_role_is_signed_anew(role: str, days: int, works: Works, monke
     assert works.check() is None
 
 
-def test_the_earliest_expiry_is_the_timestamps(works: Works) -> None:
-    left = expires_at(works.federation) - datetime.now(UTC)
-    assert timedelta(hours=23) < left <= timedelta(days=1)
+def test_an_operator_has_three_months_to_renew(works: Works) -> None:
+    left = renewal_due(works.federation) - datetime.now(UTC)
+    assert timedelta(days=89) < left <= timedelta(days=90)
 
 
 def test_releases_published_at_once_get_numbers_of_their_own(works: Works) -> None:
