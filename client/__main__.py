@@ -32,7 +32,9 @@ DEFAULT_HOME = Path("agent")
 
 @app.command()
 def join(
-    invitation: Annotated[str, typer.Argument(help="The line that the operator gave you: covey://…")],
+    invitation: Annotated[
+        str, typer.Argument(help="The line that the operator gave you: covey://…; - reads it from standard input.")
+    ],
     data: Annotated[Path, typer.Option(help="Your rows: a .parquet or .csv file. They never leave it.")],
     epsilon: Annotated[float, typer.Option(help="The most privacy that this device may ever spend.")],
     delta: Annotated[float | None, typer.Option(help="Delta of that budget.", show_default="the task's")] = None,
@@ -46,14 +48,14 @@ def join(
     """Join a federation: verify it, say what it asks, enrol if you agree."""
     from client import enrol
 
+    line = sys.stdin.readline().strip() if invitation == "-" else invitation
     settings = enrol.join(
-        AgentHome(home), invitation, data=data, epsilon=epsilon, delta=delta, name=name, task=task,
+        AgentHome(home), line, data=data, epsilon=epsilon, delta=delta, name=name, task=task,
         agree=_agree_without_asking if yes else _ask,
     )  # fmt: skip
-    print(f"\n{settings.name} asked to join {settings.federation}; the operator approves it with")
-    print(
-        f"    covey approve {settings.name}\nStart the agent now, it waits for that:\n    covey-agent run --home {home}"
-    )
+    print(f"\n{settings.name} asked to join {settings.federation} with the key {enrol.key_of(AgentHome(home))}.")
+    print(f"The operator sees the same digits on approving it with\n    covey approve {settings.name}")
+    print(f"Start the agent now, it waits for that:\n    covey-agent run --home {home}")
 
 
 @app.command()

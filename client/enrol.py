@@ -30,7 +30,7 @@ from shared.files import sync, write_secret, write_whole
 from shared.invitations import Invitation, parse_invitation
 from shared.lock import holder
 from shared.privacy import PrivacyBudget
-from shared.signing import public_key_bytes
+from shared.signing import key_fingerprint, public_key_bytes
 from shared.tasks import Task, Window
 
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
@@ -98,6 +98,11 @@ def load_key(home: AgentHome) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise InputError(f"device key {home.key} is not an elliptic-curve key; leave and join again")
     return key
+
+
+def key_of(home: AgentHome) -> str:
+    """The digits by which two people tell that they speak of the same device."""
+    return key_fingerprint(public_key_bytes(load_key(home).public_key()))
 
 
 def default_name() -> str:

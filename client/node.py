@@ -60,7 +60,8 @@ class Node:
                 self._session()
             except Stopped:
                 return
-            except Unrecognised:
+            except (Unrecognised, Declined):
+                # A coordinator that was restarted gives this device another number.
                 log.info("the coordinator does not recognise the session; opening a new one")
             except Exception:
                 log.exception("the session broke; opening a new one")

@@ -92,9 +92,9 @@ def _same_task(name: str, revision: int, task: Task) -> None:
 
 def _at_least(name: str, value: float, least: float) -> None:
     if value < least:
-        raise PlanTooWeak(f"{name} is {value:g}, below the {least:g} demanded here")
+        raise PlanTooWeak(f"{name} is {value}, below the {least} demanded here")
 
 
 def _at_most(name: str, value: float, most: float) -> None:
     if value > most:
-        raise PlanTooWeak(f"{name} is {value:g}, above the {most:g} allowed here")
+        raise PlanTooWeak(f"{name} is {value}, above the {most} allowed here")

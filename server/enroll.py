@@ -15,7 +15,7 @@ from shared import wire
 from shared.enrolment import EnrolRequest, InstalledReport
 from shared.errors import InputError, WireError
 from shared.invitations import Invitation
-from shared.signing import load_public_key, public_key_bytes
+from shared.signing import key_fingerprint, load_public_key, public_key_bytes
 
 _ROSTER = b"covey roster v1"
 
@@ -56,7 +56,7 @@ def approve(federation: Federation, store: Store, name: str) -> None:
         raise InputError(f"device {name!r} is approved already")
     signature = _roster_key(federation).sign(roster_statement(device))
     store.set_device_state(name, "approved", roster_signature=signature)
-    store.audit("operator", "approve", f"{name} {key_fingerprint(device)}")
+    store.audit("operator", "approve", f"{name} {key_fingerprint(device.public_key)}")
 
 
 def revoke(store: Store, name: str) -> None:
@@ -65,7 +65,7 @@ def revoke(store: Store, name: str) -> None:
     if device.state == "revoked":
         raise InputError(f"device {name!r} is revoked already")
     store.set_device_state(name, "revoked")
-    store.audit("operator", "revoke", f"{name} {key_fingerprint(device)}")
+    store.audit("operator", "revoke", f"{name} {key_fingerprint(device.public_key)}")
 
 
 def record_installed(store: Store, device: Device, body: bytes) -> None:
@@ -78,11 +78,6 @@ def record_installed(store: Store, device: Device, body: bytes) -> None:
 def roster_statement(device: Device) -> bytes:
     """What the roster's key signs: this name goes with this key."""
     return b"\n".join((_ROSTER, device.name.encode(), device.public_key))
-
-
-def key_fingerprint(device: Device) -> str:
-    """The first 16 hexadecimal digits of a device's key's SHA-256, for people to compare by eye."""
-    return hashlib.sha256(device.public_key).hexdigest()[:16]
 
 
 def token_sha256(token: str) -> str:

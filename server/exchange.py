@@ -12,6 +12,8 @@ from shared.errors import WireError
 from shared.rounds import RefusalReport
 
 PAUSE_SECONDS = 0.1
+_WORDS = {2: "failed", 5: "went away"}
+"""Flower's codes for an app that raised and for a node that is unavailable, as an operator reads them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ def exchange(
 def _sort(replies: Replies, name: str, message: Message) -> None:
     """Put one reply where it belongs; a malformed one costs its sender only."""
     if message.has_error():
-        replies.failures[name] = f"error {message.error.code}"
+        replies.failures[name] = _WORDS.get(message.error.code, f"error {message.error.code}")
         return
     try:
         if "refusal" in messages.names(message.content):

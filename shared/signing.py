@@ -30,6 +30,11 @@ def public_key_bytes(key: ec.EllipticCurvePublicKey) -> bytes:
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
+def key_fingerprint(public_key: bytes) -> str:
+    """The first 16 hexadecimal digits of a public key's SHA-256, for two people to compare by eye."""
+    return hashlib.sha256(public_key).hexdigest()[:16]
+
+
 def load_public_key(data: bytes) -> ec.EllipticCurvePublicKey:
     """Read a device's public key, a NIST P-256 or P-384 one; raise `WireError` for anything else."""
     try:

@@ -48,6 +48,7 @@ class Agent:
         return joined
 
     def start(self) -> None:
+        AgentHome(self.home).link_file.unlink(missing_ok=True)
         command = [*self._command, "run", "--home", str(self.home)]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)

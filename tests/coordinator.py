@@ -15,7 +15,7 @@ import httpx
 from server.config import Federation
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def free_port() -> int:

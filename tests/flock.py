@@ -21,9 +21,7 @@ class Flock:
     """A federation whose devices are online; `agents` keep a record of what they are asked and what they send."""
 
     def __init__(self, folder: Path, names: Iterable[str]) -> None:
-        self.federation = found(
-            folder / "federation", Settings(name="flock", port=free_port(), admin_port=free_port())
-        )
+        self.federation = found(folder / "federation", Settings(name="flock", port=free_port(), admin_port=free_port()))
         self.store = Store(self.federation.database)
         publish(self.federation, self.store, small_task())
         self.coordinator = Coordinator(self.federation)
@@ -76,9 +74,10 @@ def charges(agent: Agent) -> list[Charge]:
 
 
 def assert_honest(agent: Agent) -> None:
-    """A device paid at most once for a request, only for requests that it got, and gave each one answer only."""
+    """A device paid at most once for a request that it got, gave each one answer, and nothing took it by surprise."""
     paid = [charge.request for charge in charges(agent)]
     assert len(set(paid)) == len(paid)
     assert set(paid) <= set(agent.asked)
     for request in agent.asked:
         assert len({push.sha256 for push in agent.pushed if push.request == request}) <= 1, request
+    assert '"trace"' not in AgentHome(agent.home).log.read_text()

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from server.cli.base import AsJson, ago, opened, print_json, print_table, size
+from shared.signing import key_fingerprint
 
 Name = Annotated[str, typer.Argument(help="The device's name; `covey fleet` lists them.")]
 
@@ -33,7 +34,7 @@ def approve(context: typer.Context, name: Name) -> None:
 
     with opened(context) as (federation, store):
         enroll.approve(federation, store, name)
-        typer.echo(f"{name} is approved; its key starts with {enroll.key_fingerprint(store.device(name))}.")
+        typer.echo(f"{name} is approved; its key starts with {key_fingerprint(store.device(name).public_key)}.")
 
 
 def revoke(context: typer.Context, name: Name) -> None:

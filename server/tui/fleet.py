@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from server.records import Device
@@ -118,7 +119,9 @@ class FleetView(View):
         self.focus_first()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
-        """Offer the way out of the filter only while there is one."""
+        """Offer the filter where it can be typed, and the way out of it only while there is one."""
+        if isinstance(self.app.screen, ModalScreen):
+            return False
         return self.has_class("-filtering") if action == "unfilter" else True
 
     @on(Input.Changed, "#filter")
@@ -218,8 +221,8 @@ def detail(device: Device, snapshot: Snapshot, spent: Spending | None, now: floa
     room = max(8, width - MARGIN)
     return lines(
         line(DEVICE_MARKS[device_state(device, now)].content(), muted(f"  {situation(device, now)}")),
-        line(muted("rounds   "), Strip(part.recent)(room) if part.recent else muted("not asked yet")),
-        line(muted("         "), legend(part.recent[-room:])),
+        line(muted("rounds   "), Strip(part.recent)(room) if part.asked else muted("not asked yet")),
+        line(muted("         "), legend(part.recent[-room:]) if part.asked else ""),
         *privacy(spent, ceiling(snapshot), room),
         line(muted("refused  "), tally(part.refusals) or muted("nothing")),
         line(muted("model    "), f"release {device.release}" if device.release else muted("no release yet"),

@@ -42,7 +42,7 @@ class Form(Dialog):
             for name, title in self.FIELDS.items():
                 with Horizontal(classes="field"):
                     yield Label(title)
-                    yield Input(values.get(name, ""), id=name, compact=True, select_on_focus=False)
+                    yield Input(values.get(name, ""), id=name, compact=True)
                     yield Static(id=f"{name}-hint", classes="hint")
             yield from self.buttons(self.VERB, danger=False)
 

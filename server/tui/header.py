@@ -22,11 +22,14 @@ class Header(Static):
     def show(self, snapshot: Snapshot | None, now: float, trouble: str) -> None:
         """Name on the left, run in the middle, age on the right."""
         left = line(toned(" ▚ covey ", "bold $text-primary"), strong(snapshot.federation if snapshot else ""))
-        right = line(self._age(snapshot, now, trouble), service(snapshot) if snapshot and not trouble else "")
+        serves = service(snapshot) if snapshot and not trouble else Content("")
+        right = line(self._age(snapshot, now, trouble), "   ", serves)
         middle = run_words(snapshot) if snapshot else muted("reading the store …")
         room = self.size.width - left.cell_length - right.cell_length - 4
         if middle.cell_length > room and snapshot:
             middle = run_words(snapshot, short=True)
+        if middle.cell_length > room and snapshot:
+            right, room = serves, self.size.width - left.cell_length - serves.cell_length - 4
         middle = middle.truncate(max(0, room), ellipsis=True)
         gap = max(1, self.size.width - left.cell_length - right.cell_length - middle.cell_length - 3)
         self.update(line(left, "  ", middle, " " * gap, right, " "))
@@ -46,10 +49,10 @@ class Header(Static):
 def service(snapshot: Snapshot) -> Content:
     """Whether a coordinator is there to carry anything out; without one, a run that waits is in trouble."""
     if snapshot.serving:
-        return line("   ", toned("● serving", "$text-success"))
+        return toned("● serving", "$text-success")
     run = current_run(snapshot.runs)
     waits = run is not None and run.state not in ENDED
-    return line("   ", toned("▲ not serving", "$text-warning") if waits else muted("○ not serving"))
+    return toned("▲ not serving", "$text-warning") if waits else muted("○ not serving")
 
 
 def run_words(snapshot: Snapshot, *, short: bool = False) -> Content:

@@ -19,6 +19,7 @@ KEYS = {
     "s": "start rounds: the dialog tells the price first",
     "x": "stop the run under way",
     "a  X": "Fleet: approve, revoke the device",
+    "/": "Fleet: filter by name, state or reason; esc ends it",
     "p  w": "Models: promote the version, withdraw the release",
     "v": "Drift: take a survey",
     "t": "Privacy: next task",
@@ -27,12 +28,12 @@ KEYS = {
 }
 WORDS = {
     "ε ≤": "what a device has spent at most, by our own plans",
-    "refused": "a device declined, for a public reason; nothing failed",
+    "refused": "a device declined; nothing failed",
     "abandoned": "too few answered; the round changed nothing",
     "PSI": "how far a distribution moved; 0 is not at all",
-    "noise": "the PSI that privacy's noise alone reaches 1 time in 100",
+    "noise": "the PSI that noise alone reaches 1 time in 100",
     "▲ large": "moved evidently, by more than the task's alarm",
-    "△ small": "moved evidently, by less than the alarm: harmless by itself",
+    "△ small": "moved evidently, but by less than the alarm",
     "✓ steady": "a move of the alarm's size would have shown",
     "? cannot tell": "the noise would hide a move of the alarm's size",
 }

@@ -14,6 +14,8 @@ MARGIN = 8
 """Cells left of a chart, for its scale."""
 REASON_TONES = ("$warning", "$secondary", "$accent")
 FAILED = "failed"
+UNUSED = "$foreground 45%"
+"""For the answers of an abandoned round, which changed nothing."""
 WIDEST = 6
 """Cells that a round takes at most."""
 
@@ -48,12 +50,13 @@ def round_chart(rounds: Sequence[RoundResult], total: int, width: int, height: i
         return Content("")
     if not rounds:
         return muted("the first round has not ended yet")
-    place = frame(len(rounds), total, width)
+    coming = max(0, total - sum(result.outcome == "committed" for result in rounds))
+    place = frame(len(rounds), len(rounds) + coming, width)
     shown = rounds[len(rounds) - place.shown :]
     below = max(2, (height - 3) // 3)
     tones = tones_of(shown)
     return lines(
-        legend(shown, tones),
+        legend(shown, tones, coming),
         *answers(shown, tones, place, height - 3 - below),
         axis(shown, place),
         *seconds(shown, place, below),
@@ -68,12 +71,16 @@ def tones_of(rounds: Sequence[RoundResult]) -> dict[str, str]:
     return {reason: REASON_TONES[min(place, len(REASON_TONES) - 1)] for place, reason in enumerate(ranked)}
 
 
-def legend(rounds: Sequence[RoundResult], tones: dict[str, str]) -> Content:
-    """What the colours mean, as far as they occur."""
+def legend(rounds: Sequence[RoundResult], tones: dict[str, str], coming: int) -> Content:
+    """What the colours mean, as far as they occur, and how many rounds are still to come."""
     words = [line(toned("■ ", "$success"), muted("returned"))]
     words += [line(toned("■ ", tone), muted(f"refused: {reason}")) for reason, tone in tones.items()]
+    if any(result.returned and result.outcome == "abandoned" for result in rounds):
+        words.append(line(toned("■ ", UNUSED), muted("returned too few")))
     if any(result.failures for result in rounds):
         words.append(line(toned("■ ", "$error"), muted(FAILED)))
+    if coming > 0:
+        words.append(muted(f"· {plural(coming, 'round')} to come"))
     return line(" " * MARGIN, line(*words, gap="   "))
 
 
@@ -88,7 +95,7 @@ def parts(result: RoundResult, tones: dict[str, str]) -> list[tuple[float, str]]
     """A round's answers from the foot of its column up."""
     refused = Counter(result.refusals.values())
     return [
-        (len(result.returned), "$success"),
+        (len(result.returned), "$success" if result.outcome == "committed" else UNUSED),
         *((refused[reason], tone) for reason, tone in tones.items()),
         (len(result.failures), "$error"),
     ]
@@ -118,6 +125,5 @@ def axis(rounds: Sequence[RoundResult], place: Frame) -> Content:
         if (index == 0 or result.plan.number % 5 == 0) and (not text or start > len(text)):
             text = text.ljust(start) + number
     come = "".join("·".ljust(place.step) for _ in range(place.coming))
-    told = f" {plural(place.coming, 'round')} to come" if place.coming else ""
     room = place.shown * place.step
-    return line(" " * MARGIN, muted(text.ljust(room)[: max(room, len(text))]), toned(come.rstrip(), FAINT), muted(told))
+    return line(" " * MARGIN, muted(text.ljust(room)[: max(room, len(text))]), toned(come.rstrip(), FAINT))

@@ -110,7 +110,7 @@ def total_rounds(run: Run, progress: Progress | None) -> int:
 def run_row(run: Run, snapshot: Snapshot) -> Row:
     """One run."""
     total = total_rounds(run, snapshot.progress.get(run.id))
-    done = len(snapshot.rounds[run.id])
+    done = committed(snapshot.rounds[run.id])
     return Row(str(run.id), (
         strong(str(run.id)),
         RUN_MARKS[run.state].content(),
@@ -123,11 +123,11 @@ def run_row(run: Run, snapshot: Snapshot) -> Row:
 def round_row(result: RoundResult, made: dict[int, int]) -> Row:
     """One round."""
     plan = result.plan
-    committed = result.outcome == "committed"
+    counts = result.outcome == "committed"
     version = made.get(plan.number)
     return Row(str(plan.number), (
         strong(str(plan.number)),
-        toned("✓ committed", "$text-success") if committed else toned("✕ abandoned", "$text-error"),
+        toned("✓ committed", "$text-success") if counts else toned("✕ abandoned", "$text-error"),
         f"{len(result.returned)}/{len(result.cohort)}",
         each_answer(result),
         line(*blamed(result), gap="; "),
@@ -157,7 +157,9 @@ def phase_line(run: Run, progress: Progress | None, *, short: bool = False) -> C
         return line(mark, muted(" · waits for the coordinator; is `covey serve` running?"))
     if run.state in ENDED or progress is None:
         return line(mark, muted(f" · {run.detail}") if run.detail else "")
-    return line(mark, *progress_words(progress, short=short), gap=" · ")
+    lead = toned(RUN_MARKS["running"].glyph, RUN_MARKS["running"].tone) if short and run.state == "running" else mark
+    words = line(*progress_words(progress, short=short), gap=" · ")
+    return line(lead, words, gap=" " if lead is not mark else " · ")
 
 
 def progress_words(progress: Progress, *, short: bool) -> list[Content]:
@@ -176,13 +178,16 @@ def run_detail(
     run: Run, progress: Progress | None, rounds: tuple[RoundResult, ...], now: float, width: int, *, plot: bool
 ) -> Content:
     """The phase, how far it is, and what was asked for."""
-    total, done = total_rounds(run, progress), len(rounds)
+    total, done = total_rounds(run, progress), committed(rounds)
     share = done / total if total else float(run.state == "finished")
     tone = {"running": "$success", "failed": "$error", "stopped": "$foreground 60%"}.get(run.state, "$primary")
     label = f" {share:4.0%}  {remaining(run, rounds, total, now)}"
     track = bar(share, max(8, width - len(label) - 1), tone)
+    phase = phase_line(run, progress)
     return lines(
-        phase_line(run, progress), line(track, strong(label[:6]), muted(label[6:])), terms(run, rounds if plot else ())
+        phase if phase.cell_length <= width else phase_line(run, progress, short=True),
+        line(track, strong(label[:6]), muted(label[6:])),
+        terms(run, rounds if plot else ()),
     )
 
 
@@ -192,10 +197,16 @@ def remaining(run: Run, rounds: tuple[RoundResult, ...], total: int, now: float)
         return f"took {lasting(run.finished_at - run.started_at)}"
     if run.state in ENDED:
         return f"ended {ago(run.finished_at, now)}"
-    if not rounds or total <= len(rounds):
+    done = committed(rounds)
+    if not done or total <= done:
         return f"asked {ago(run.created_at, now)}"
-    pace = (rounds[-1].finished_at - rounds[0].started_at) / len(rounds)
-    return f"about {lasting(pace * (total - len(rounds)))} left"
+    pace = (rounds[-1].finished_at - rounds[0].started_at) / done
+    return f"about {lasting(pace * (total - done))} left"
+
+
+def committed(rounds: tuple[RoundResult, ...]) -> int:
+    """How many rounds count."""
+    return sum(result.outcome == "committed" for result in rounds)
 
 
 def terms(run: Run, plotted: tuple[RoundResult, ...]) -> Content:

@@ -75,7 +75,7 @@ HOMES = {
     "onnxruntime": {"shared/runtime.py"},
     "opacus": {"client/training.py"},
     "opendp": {"client/drift.py"},
-    "polars": {"client/dataset.py"},
+    "polars": {"client/dataset.py", "client/scoring.py"},
     "securesystemslib": {"server/repository.py"},
     "torch": {"client/training.py", "server/gates.py", "shared/network.py"},
     "tuf": {"client/trust.py", "client/updates.py", "server/releases.py", "server/repository.py"},

@@ -64,7 +64,9 @@ def between_rounds(flock: Flock) -> int:
     until(lambda: answered(ibis, since=before))
     ibis.end()
     jay.send(signal.SIGCONT)
-    until(lambda: (where := flock.store.progress(run)) and (where.round_number, where.phase) == (2, "waiting for devices"))
+    until(
+        lambda: (where := flock.store.progress(run)) and (where.round_number, where.phase) == (2, "waiting for devices")
+    )
     return run
 
 
@@ -81,7 +83,7 @@ def test_a_campaign_goes_on_after_the_coordinator_was_killed(
     run = moment(flock)
     flock.kill_coordinator()
     rounds, versions = flock.store.rounds(run), flock.store.versions()
-    assert len(rounds) == committed
+    assert committed <= len(rounds) < ROUNDS
     go_on(flock)
 
     assert flock.wait_for(run) == "finished"

@@ -170,7 +170,7 @@ def test_a_port_that_is_taken_is_named(federation: Federation) -> None:
 
 def test_secrets_are_readable_by_their_owner_alone(coordinator: Coordinator) -> None:
     home = coordinator.federation.home
-    secret = [*home.glob("keys/*"), *home.glob("tls/*.key"), home / "covey.db", home / "flower.db"]
+    secret = [*home.glob("keys/*"), *home.glob("tls/*.key"), home / "covey.db"]
     assert len(secret) > 10
     assert {oct(path.stat().st_mode & 0o777) for path in secret} == {"0o600"}
     assert {oct(path.stat().st_mode & 0o777) for path in (home, home / "keys", home / "logs")} == {"0o700"}

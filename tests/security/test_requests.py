@@ -132,8 +132,6 @@ def test_expired_metadata_stops_training(device: Device, freeze: Callable[[Devic
     assert device.charges == 0
 
 
-
-
 @pytest.mark.parametrize(
     "spoil",
     [

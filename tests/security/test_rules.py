@@ -36,6 +36,7 @@ from client.noise import CipherStream
 from client.settings import set_paused
 from client.store import AgentStore
 from client.training import train
+from client.updates import is_offered
 from server import repository as repository_module
 from server.repository import Repository
 from shared import accounting, messages, wire
@@ -46,6 +47,7 @@ from shared.errors import BudgetExhausted, NotEligible, WireError
 from shared.features import Number
 from shared.feeds import SCORES
 from shared.hostile import check_model_file
+from shared.models import Release
 from shared.privacy import PrivacyBudget
 from shared.rounds import RefusalReport, RoundPlan, TrainReport
 from shared.runtime import open_model
@@ -331,7 +333,8 @@ def hostile_model(kind: str) -> bytes:
     load = helper.make_node("Gather", ["numbers", "first"], ["load"], axis=1)
     across = [
         helper.make_node("Mul", ["load", "much"], ["loud"]),
-        helper.make_node("Softmax", ["loud"], ["score"], axis=0),
+        helper.make_node("Softmax", ["loud"], ["share"], axis=0),
+        helper.make_node("Mul", ["share", "many"], ["score"]),
     ]
     # Row 0 of the constant for a load below 1, an index beyond its end for a load of 1.
     failing = [
@@ -342,8 +345,8 @@ def hostile_model(kind: str) -> bytes:
     nodes += [helper.make_node("Sub", ["unit", "score"], ["other"])]
     nodes += [helper.make_node("Concat", ["other", "score"], [SCORES], axis=1)]
     constants = {
-        "first": np.array([0]), "much": np.array([1e3], np.float32), "unit": np.array([1], np.float32),
-        "one": np.array([0.95], np.float32),
+        "first": np.array([0]), "much": np.array([1e3], np.float32), "many": np.array([30], np.float32),
+        "unit": np.array([1], np.float32), "one": np.array([0.95], np.float32),
     }  # fmt: skip
     graph = helper.make_graph(
         nodes, "hostile",
@@ -588,6 +591,16 @@ def test_rule_19_expired_metadata_never_stops_a_prediction(works: Works) -> None
     for role in ("root", "targets", "snapshot", "timestamp"):
         (works.home.metadata / f"{role}.json").unlink()
     assert Predictor(works.home).predict({"load": 0.5}).release == 1
+
+
+def test_rule_19_each_release_draws_its_devices_anew() -> None:
+    """Else the same unlucky tenth of a fleet would try everything first."""
+    tenth = Release(number=1, task="machines", revision=1, version=1, trained_on=Window(), ceiling_bp=1000)
+    first, second = (
+        {f"device-{index}" for index in range(2000) if is_offered(replace(tenth, number=number), f"device-{index}")}
+        for number in (1, 2)
+    )
+    assert len(first & second) < len(first) / 2
 
 
 def test_rule_21_leaving_keeps_what_was_spent_and_nothing_else(device: Device) -> None:
