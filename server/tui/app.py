@@ -16,7 +16,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Footer
 
 from server.config import Federation
-from server.tui import acts
+from server.tui import acts, last_words
 from server.tui.acts import Act, Runner, arguments_of, run_covey
 from server.tui.campaign import free_tasks
 from server.tui.counting import surveyable
@@ -74,6 +74,10 @@ class CoveyApp(App[None]):
     def on_unmount(self) -> None:
         """Let the watcher end."""
         self._leaving.set()
+
+    def _fatal_error(self) -> None:
+        """Textual's own ending prints a trace with every local value; a person gets one line instead."""
+        self.panic(last_words.keep(Federation(self.home).logs))
 
     # -- one way in: the watcher tells, these handlers change state ---------------------------
 
