@@ -25,17 +25,11 @@ MIGRATIONS = (
         sample_rate REAL NOT NULL, steps INTEGER NOT NULL
     );
     CREATE TABLE consents (
-        task TEXT NOT NULL, revision INTEGER NOT NULL, agreed_at REAL NOT NULL, PRIMARY KEY (task, revision)
+        task TEXT NOT NULL, sha256 TEXT NOT NULL, agreed_at REAL NOT NULL, PRIMARY KEY (task, sha256)
     );
     CREATE TABLE refusals (
         id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, task TEXT NOT NULL, category TEXT NOT NULL,
         detail TEXT NOT NULL
-    );
-    """,
-    """
-    DROP TABLE consents;
-    CREATE TABLE consents (
-        task TEXT NOT NULL, sha256 TEXT NOT NULL, agreed_at REAL NOT NULL, PRIMARY KEY (task, sha256)
     );
     """,
 )

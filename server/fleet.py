@@ -113,6 +113,7 @@ class Fleet:
             head.delivered_at = ""
         elif returning:
             failure = create_message_error_unavailable_res_message(head, "node_unavail")
+            state._store_generated_message(failure)  # noqa: SLF001
             state.message_res_store[failure.metadata.message_id] = failure
             state.message_ins_id_to_message_res_id[head.message_id] = failure.metadata.message_id
 
