@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.message import Message
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Footer
 
 from server.config import Federation
@@ -112,7 +113,7 @@ class CoveyApp(App[None]):
         base = self.screen_stack[0]
         base.query_one(Header).show(self.snapshot, now, self.trouble)
         base.query_one(Tabs).show(self.current)
-        if self.snapshot is not None and (view := self.view_in_sight()):
+        if self.snapshot is not None and (view := self.view_in_sight()) and self._is_composed(view):
             view.show(self.snapshot, now)
 
     def on_resize(self) -> None:
@@ -125,6 +126,10 @@ class CoveyApp(App[None]):
         """The view that is shown, once it is made."""
         found = self.screen_stack[0].query(f"#{self.current}").results(View)
         return next(found, None)
+
+    def _is_composed(self, view: View) -> bool:
+        """Whether every widget of a view is there: on a busy machine a snapshot may come before they are."""
+        return view.is_mounted and all(widget.is_mounted for widget in view.walk_children(Widget))
 
     @on(Tabs.Chosen)
     async def choose(self, message: Tabs.Chosen) -> None:
