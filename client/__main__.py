@@ -13,7 +13,7 @@ os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
 import typer
 
 from client.config import AgentHome
-from shared.errors import CoveyError
+from shared.endings import one_line
 
 app = typer.Typer(
     help="Take part in a federation, predict offline, and count everything that leaves this device.",
@@ -224,13 +224,9 @@ def _agree_without_asking(explanation: str) -> bool:
 
 
 def main() -> None:
-    """Run a command; a foreseen error is one line on stderr and exit code 1."""
-    try:
+    """Run a command; whatever goes wrong is one line on stderr and exit status 1."""
+    with one_line("covey-agent"):
         app(prog_name="covey-agent")
-    except CoveyError as error:
-        sys.exit(f"covey: {error}")
-    except OSError as error:
-        sys.exit(f"covey: {error.filename or 'a file'}: {error.strerror or error}")
 
 
 if __name__ == "__main__":

@@ -5,20 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from server.config import Federation, default_home
-from shared.errors import CoveyError, InputError
+from shared.endings import one_line
+from shared.errors import InputError
 
 
 def main() -> None:
-    """Run `covey`; whatever Covey raises on purpose is one line on stderr and exit status 1."""
+    """Run `covey`; whatever goes wrong is one line on stderr and exit status 1."""
     options, command = home_first(sys.argv[1:])
-    try:
+    with one_line("covey"):
         if command:
             run_command([*options, *command])
         else:
             open_terminal(options)
-    except CoveyError as error:
-        sys.stderr.write(f"covey: {error}\n")
-        raise SystemExit(1) from None
 
 
 def run_command(arguments: Sequence[str]) -> None:

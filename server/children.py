@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +61,10 @@ class Children:
         return ended
 
     def terminate(self, run_id: int) -> None:
-        """Ask a run's process to leave."""
+        """Ask a run's process to leave; one that has left already, unnoticed yet, is fine."""
         if child := self._children.get(run_id):
-            child.process.terminate()
+            with suppress(ProcessLookupError):
+                child.process.terminate()
 
     async def stop_all(self, *, patience: float) -> list[Child]:
         """Ask every process to leave, and end those that have not after `patience` seconds."""
@@ -74,7 +76,7 @@ class Children:
             await asyncio.wait_for(asyncio.shield(leaving), timeout=patience)
         except TimeoutError:
             for child in children:
-                if child.process.returncode is None:
+                with suppress(ProcessLookupError):
                     child.process.kill()
             await leaving
         self._children.clear()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shared import wire
-from shared.errors import CoveyError, InputError
+from shared.endings import one_line
+from shared.errors import InputError
 from shared.privacy import PrivacyBudget
 from shared.tasks import Task, Window, parse_window, read_task
 
@@ -120,12 +121,9 @@ def _stations(folder: Path, devices: int) -> dict[str, Path]:
 
 
 def main() -> None:
-    """Run the command line; what goes wrong is said in one line."""
-    try:
+    """Run the command line; whatever goes wrong is one line on stderr and exit status 1."""
+    with one_line("covey-sim"):
         cli()
-    except CoveyError as error:
-        sys.stderr.write(f"covey-sim: {error}\n")
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -56,4 +56,4 @@ def test_what_goes_wrong_is_one_line_and_no_trace(tmp_path: Path) -> None:
     for words in (["status"], ["run"], ["ledger"], ["pause"], ["leave", "--yes"], ["predict", "--record", "{}"]):
         done = covey_agent(tmp_path / "nothing", *words)
         assert done.returncode == 1, words
-        assert re.fullmatch(r"covey: .+\n", done.stderr), (words, done.stderr)
+        assert re.fullmatch(r"covey-agent: .+\n", done.stderr), (words, done.stderr)

@@ -1,0 +1,34 @@
+"""How a command ends when something goes wrong: one line for a person, the trace only for whoever asks for it."""
+
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from shared.errors import CoveyError
+
+TRACE = "COVEY_TRACE"
+"""Set in the environment, it lets an unforeseen error show where it came from."""
+
+
+@contextmanager
+def one_line(program: str) -> Generator[None]:
+    """Turn whatever is raised inside into one line on stderr and exit status 1."""
+    try:
+        yield
+    except CoveyError as error:
+        reason = str(error)
+    except BrokenPipeError:
+        # Whoever read our output has heard enough; Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except OSError as error:
+        reason = f"{error.filename or 'a file'}: {error.strerror or error}"
+    except Exception as error:
+        if os.environ.get(TRACE):
+            raise
+        reason = f"{type(error).__name__} ({error}), which nobody foresaw; {TRACE}=1 in the environment shows where"
+    else:
+        return
+    sys.stderr.write(f"{program}: {reason}\n")
+    raise SystemExit(1)

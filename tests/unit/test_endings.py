@@ -1,0 +1,48 @@
+"""Whatever ends a command, a person sees one line."""
+
+from collections.abc import Callable
+
+import pytest
+
+from shared.endings import TRACE, one_line
+from shared.errors import InputError
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (InputError("the file x is empty"), "covey: the file x is empty\n"),
+        (PermissionError(13, "Permission denied", "keys/targets"), "covey: keys/targets: Permission denied\n"),
+        (KeyError("x"), "covey: KeyError ('x'), which nobody foresaw; COVEY_TRACE=1 in the environment shows where\n"),
+    ],
+)
+def test_an_error_is_one_line_and_exit_status_1(
+    error: Exception, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended, one_line("covey"):
+        _raise(error)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == says
+
+
+def test_whoever_asks_sees_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TRACE, "1")
+    with pytest.raises(KeyError), one_line("covey"):
+        _raise(KeyError("x"))
+
+
+def test_a_command_that_ends_well_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with one_line("covey"):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("leave", [lambda: _raise(SystemExit(3)), lambda: _raise(KeyboardInterrupt())])
+def test_a_way_out_that_was_chosen_is_kept(leave: Callable[[], None]) -> None:
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as ended, one_line("covey"):
+        leave()
+    assert getattr(ended.value, "code", 3) == 3
