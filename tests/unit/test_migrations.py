@@ -54,7 +54,9 @@ def test_a_database_of_a_newer_covey_is_refused_and_left_alone(tmp_path: Path) -
     newer = sqlite3.connect(path)
     newer.execute("PRAGMA user_version = 99")
     newer.close()
-    with pytest.raises(InputError, match=r"covey\.db cannot be opened: it was written by a newer Covey \(schema 99\); upgrade Covey"):
+    with pytest.raises(
+        InputError, match=r"covey\.db cannot be opened: it was written by a newer Covey \(schema 99\); upgrade Covey"
+    ):
         Store(path)
 
 

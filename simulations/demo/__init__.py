@@ -1,0 +1,1 @@
+"""The whole story on flights data: what `make demo` runs."""
