@@ -1,6 +1,7 @@
 """How a device is let in and put out: invite, enrol, approve, revoke."""
 
 import hashlib
+import math
 import secrets
 import time
 
@@ -22,6 +23,8 @@ _ROSTER = b"covey roster v1"
 
 def invite(federation: Federation, store: Store, *, hours: float) -> Invitation:
     """Make an invitation that lets one device ask to join within `hours`; the store keeps its token's hash only."""
+    if not math.isfinite(hours):
+        raise InputError(f"an invitation is good for a number of hours, got {hours}")
     settings, token = federation.settings(), secrets.token_urlsafe(32)
     invitation = Invitation(
         federation=settings.name, host=settings.host, port=settings.port,

@@ -141,10 +141,10 @@ def show(report: DemoReport, console: Console) -> None:
 
 
 def _months(window: str) -> str:
-    """`2013-01-01 to 2013-03-01` as a person says it: `Jan–Feb 2013`."""
+    """`2013-01-01 to 2013-03-01` as a person says it: `Jan-Feb 2013`."""
     start, end = (date.fromisoformat(text) for text in window.split(" to "))
     last = end - timedelta(days=1)
-    first = f"{start:%b}–" if start.month != last.month else ""
+    first = f"{start:%b}-" if start.month != last.month else ""
     return f"{first}{last:%b %Y}"
 
 
