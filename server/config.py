@@ -1,11 +1,14 @@
 """Where a federation keeps its files, and the few settings it has."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared import wire
 from shared.errors import InputError, WireError
+
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,39}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +19,11 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8443
     admin_port: int = 8444
+
+    def __post_init__(self) -> None:
+        """Refuse a host that no certificate can name."""
+        if not _HOST.fullmatch(self.host):
+            raise ValueError(f"host must be a DNS name or an IP address, got {self.host!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import typer
 from server.cli.base import AsJson, opened, print_json, session
 from server.config import Federation, Settings
 from server.store import Store
+from shared import wire
 from shared.errors import InputError
 from shared.tasks import Task, read_task
 
@@ -28,7 +29,8 @@ def init(
     home = (directory or session(context).federation.home).absolute()
     if port == admin_port:
         raise InputError(f"port and admin-port are both {port}; they must differ")
-    federation = found(home, Settings(name=name or home.name, host=host, port=port, admin_port=admin_port))
+    options = {"name": name or home.name, "host": host, "port": port, "admin_port": admin_port}
+    federation = found(home, wire.decode(Settings, options, what="options"))
     typer.echo(f"Federation {name or home.name} is founded in {federation.home}.")
     typer.echo("Its keys are in keys/, readable by you alone: keep a copy of root1, root2 and root3 off this machine.")
     typer.echo(f"Next: covey --home {federation.home} serve")

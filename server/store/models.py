@@ -48,7 +48,7 @@ class ModelRows(Rows):
     def _insert_version(
         self, *, task: str, revision: int, run_id: int, round_number: int, parent: int, weights: bytes
     ) -> ModelVersion:
-        cursor = self._db.execute(
+        cursor = self._run(
             "INSERT INTO versions (task, revision, run_id, round_number, parent, weights_sha256, stage, created_at) "
             "VALUES (?, ?, ?, ?, ?, ?, 'candidate', ?)",
             (task, revision, run_id, round_number, parent, self._keep(weights), time.time()),

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from server.schema import MIGRATIONS
 from shared.database import connect
+from shared.errors import InputError
 
 
 class Rows:
@@ -24,18 +25,25 @@ class Rows:
         """Return a number that moves whenever another connection commits; cheap enough to ask often."""
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
+    def _run(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        """Execute one statement; a number that no row can hold is refused, not raised at a person."""
+        try:
+            return self._db.execute(sql, values)
+        except OverflowError:
+            raise InputError("a number is too large: the store counts to 9223372036854775807") from None
+
     def _all(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        return self._db.execute(sql, values).fetchall()
+        return self._run(sql, values).fetchall()
 
     def _one(self, sql: str, *values: object) -> sqlite3.Row | None:
-        return cast("sqlite3.Row | None", self._db.execute(sql, values).fetchone())
+        return cast("sqlite3.Row | None", self._run(sql, values).fetchone())
 
     def _do(self, sql: str, *values: object) -> int:
-        return self._db.execute(sql, values).rowcount
+        return self._run(sql, values).rowcount
 
     def _insert(self, sql: str, *values: object) -> int:
         """Insert one row and return its number."""
-        return int(self._db.execute(sql, values).lastrowid or 0)
+        return int(self._run(sql, values).lastrowid or 0)
 
     def _keep(self, data: bytes) -> str:
         """Keep bytes under their own SHA-256 and return it."""

@@ -21,7 +21,7 @@ class RunRows(ModelRows):
             busy = self._one("SELECT id FROM runs WHERE task = ? AND state IN (?, ?, ?)", task, *ACTIVE)
             if busy:
                 raise InputError(f"run {busy['id']} of task {task!r} is under way; stop it or wait for it")
-            cursor = self._db.execute(
+            cursor = self._run(
                 "INSERT INTO runs (task, kind, state, request, created_at) VALUES (?, ?, 'queued', ?, ?)",
                 (task, kind, wire.to_json(request).decode(), time.time()),
             )

@@ -61,3 +61,16 @@ def test_a_spoilt_federation_file_is_refused_by_name_and_field(tmp_path: Path) -
     (tmp_path / "federation.toml").write_text('name = "works"\nport = "eighty"\n')
     with pytest.raises(InputError, match=r"federation\.toml\.port must be int"):
         Federation(tmp_path).settings()
+
+
+@pytest.mark.parametrize("host", ["bad host", "höst", "", "a/b", "-x", "a" * 300])
+def test_a_host_that_no_certificate_can_name_is_refused(tmp_path: Path, host: str) -> None:
+    (tmp_path / "federation.toml").write_text(f'name = "works"\nhost = "{host}"\n', encoding="utf-8")
+    with pytest.raises(InputError, match="host must be a DNS name or an IP address"):
+        Federation(tmp_path).settings()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "covey.example.org"])
+def test_a_host_that_can_be_named_is_taken(tmp_path: Path, host: str) -> None:
+    (tmp_path / "federation.toml").write_text(f'name = "works"\nhost = "{host}"\n', encoding="utf-8")
+    assert Federation(tmp_path).settings().host == host

@@ -275,3 +275,11 @@ def test_what_is_no_database_is_refused_by_name(tmp_path: Path, content: bytes |
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"covey\.db cannot be opened"):
         Store(path)
+
+
+def test_a_number_that_no_row_can_hold_is_refused() -> None:
+    store = Store(":memory:")
+    with pytest.raises(InputError, match="a number is too large"):
+        store.run(10**30)
+    with pytest.raises(InputError, match="a number is too large"):
+        store.version(10**30)
