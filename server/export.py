@@ -12,6 +12,7 @@ from server.graph import Block, Sketch, draw_features
 from shared.architecture import split
 from shared.errors import ReleaseError
 from shared.feeds import SCORES
+from shared.images import KERNEL, Image
 from shared.models import Precision
 from shared.tasks import Task
 
@@ -30,16 +31,29 @@ def export(task: Task, weights: NDArray[np.float32], *, version: int, precision:
     _require_exact(task, weights)
     sketch = Sketch()
     blocks = draw_features(sketch, task)
-    logits = _network(sketch, blocks, list(split(weights, task)), precision)
+    logits = _network(sketch, blocks, task.architecture.image, list(split(weights, task)), precision)
     sketch.add("Softmax", logits, axis=1)
     sketch.nodes[-1].output[0] = SCORES
     return _model(sketch, task, version).SerializeToString(deterministic=True)
 
 
-def _network(sketch: Sketch, blocks: list[Block], parameters: list[NDArray[np.float32]], precision: Precision) -> str:
-    """Linear layers with tanh in between; the first one's weights take the order in which the blocks stand."""
+def _network(
+    sketch: Sketch,
+    blocks: list[Block],
+    image: Image | None,
+    parameters: list[NDArray[np.float32]],
+    precision: Precision,
+) -> str:
+    """Linear layers with tanh in between; the first one's weights take the order in which the blocks stand.
+
+    Before an image's, its convolutions; its pixels are one block, in order.
+    """
     tensor = sketch.add("Concat", *(block.tensor for block in blocks), axis=1)
-    parameters[0] = parameters[0][:, [index for block in blocks for index in block.inputs]]
+    if image:
+        tensor = _convolutions(sketch, tensor, image, parameters, precision)
+        parameters = parameters[2 * len(image.channels) :]
+    else:
+        parameters[0] = parameters[0][:, [index for block in blocks for index in block.inputs]]
     for index in range(0, len(parameters), 2):
         if index:
             tensor = sketch.add("Tanh", tensor)
@@ -48,13 +62,25 @@ def _network(sketch: Sketch, blocks: list[Block], parameters: list[NDArray[np.fl
     return tensor
 
 
+def _convolutions(
+    sketch: Sketch, tensor: str, image: Image, parameters: list[NDArray[np.float32]], precision: Precision
+) -> str:
+    """From flat pixels to the last convolution's outputs, flat again; tanh after each."""
+    form = {"kernel_shape": [KERNEL, KERNEL], "pads": [1, 1, 1, 1], "strides": [image.stride, image.stride]}
+    tensor = sketch.add("Reshape", tensor, np.array([0, *image.maps[0]]))
+    for index in range(0, 2 * len(image.channels), 2):
+        kernel = _matrix(sketch, parameters[index], precision)
+        tensor = sketch.add("Tanh", sketch.add("Conv", tensor, kernel, parameters[index + 1], **form))
+    return sketch.add("Reshape", tensor, np.array([0, image.outputs]))
+
+
 def _matrix(sketch: Sketch, weight: NDArray[np.float32], precision: Precision) -> NDArray[np.float32] | str:
-    """A weight matrix `(out, in)`, or the node that restores it from bytes and one scale a row."""
+    """A weight `(out, in, …)`, or the node that restores it from bytes and one scale for each of `out`."""
     if precision == "fp32":
         return np.ascontiguousarray(weight)
-    peak = np.abs(weight).max(axis=1)
+    peak = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
     scale = np.where(peak > 0, peak / 127, 1).astype(np.float32)
-    return sketch.add("DequantizeLinear", np.rint(weight / scale[:, None]).astype(np.int8), scale, axis=0)
+    return sketch.add("DequantizeLinear", np.rint(weight / scale).astype(np.int8), scale.ravel(), axis=0)
 
 
 def _model(sketch: Sketch, task: Task, version: int) -> ModelProto:

@@ -7,14 +7,26 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.images import KERNEL
 from shared.tasks import Task
 
 
 def shapes(task: Task) -> tuple[tuple[int, ...], ...]:
-    """The parameters' shapes in the order in which they travel: per layer, weight `(out, in)`, then bias `(out,)`."""
-    widths = (task.inputs, *task.architecture.hidden, len(task.label.classes))
-    layers = pairwise(widths)
-    return tuple(shape for inputs, outputs in layers for shape in ((outputs, inputs), (outputs,)))
+    """The parameters' shapes in the order in which they travel: per layer, weight `(out, in)`, then bias `(out,)`.
+
+    Convolutions come first; their weights are `(out, in, 3, 3)`.
+    """
+    image = task.architecture.image
+    maps = [channels for channels, _, _ in image.maps] if image else []
+    convolutions = [(outputs, inputs, KERNEL, KERNEL) for inputs, outputs in pairwise(maps)]
+    dense = [(outputs, inputs) for inputs, outputs in pairwise(widths(task))]
+    return tuple(shape for weight in (*convolutions, *dense) for shape in (weight, weight[:1]))
+
+
+def widths(task: Task) -> tuple[int, ...]:
+    """How many numbers enter the first dense layer, and how many leave each one."""
+    image = task.architecture.image
+    return (image.outputs if image else task.inputs, *task.architecture.hidden, len(task.label.classes))
 
 
 def size(task: Task) -> int:
@@ -41,5 +53,5 @@ def initial_weights(task: Task) -> NDArray[np.float32]:
 def _initial(shape: tuple[int, ...], task: Task, random: np.random.Generator) -> NDArray[np.float64]:
     if task.architecture.kind == "linear" or len(shape) == 1:
         return np.zeros(shape)
-    bound = 1 / math.sqrt(shape[1])
+    bound = 1 / math.sqrt(math.prod(shape[1:]))
     return random.uniform(-bound, bound, shape)

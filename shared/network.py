@@ -8,17 +8,25 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from shared.architecture import split
+from shared.architecture import split, widths
+from shared.images import KERNEL, Image
 from shared.tasks import Task
 
 
 def build(task: Task) -> nn.Sequential:
     """The task's network: `(rows, task.inputs)` to logits of shape `(rows, classes)`."""
-    widths = (task.inputs, *task.architecture.hidden, len(task.label.classes))
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(widths):
+    layers = _convolutions(task.architecture.image) if task.architecture.image else []
+    for inputs, outputs in pairwise(widths(task)):
         layers += [nn.Linear(inputs, outputs), nn.Tanh()]
     return nn.Sequential(*layers[:-1])
+
+
+def _convolutions(image: Image) -> list[nn.Module]:
+    """From a flat row of pixels to the last convolution's outputs, flat again: channel by channel, row by row."""
+    layers: list[nn.Module] = [nn.Unflatten(1, image.maps[0])]
+    for (inputs, *_), (outputs, *_) in pairwise(image.maps):
+        layers += [nn.Conv2d(inputs, outputs, KERNEL, stride=image.stride, padding=1), nn.Tanh()]
+    return [*layers, nn.Flatten()]
 
 
 def load(network: nn.Module, weights: NDArray[np.float32], task: Task) -> None:

@@ -54,3 +54,26 @@ def test_keys_that_agree_in_32_bits_give_different_noise() -> None:
 
 def test_every_device_draws_its_own() -> None:
     assert system_stream().words(4).tolist() != system_stream().words(4).tolist()
+
+
+def test_normals_are_one_stream_however_they_are_asked_for() -> None:
+    """So that two trainers that ask for noise in other portions get the same."""
+    split, whole = CipherStream(bytes(32)), CipherStream(bytes(32))
+    counts = (3, 0, 1, 8191, 8193, 2, 20_000, 7)
+    parts = np.concatenate([split.normals(count) for count in counts])
+    assert np.array_equal(parts, whole.normals(sum(counts)))
+    assert np.array_equal(split.words(4), whole.words(4))
+
+
+def test_a_pair_points_where_its_word_says() -> None:
+    """Box and Muller's formula, written out: the radius from 53 bits, the direction from all of the other word."""
+    import math
+
+    stream, twin = CipherStream(bytes(32)), CipherStream(bytes(32))
+    pairs, words = stream.normals(8192).reshape(-1, 2), twin.words(8192).tolist()
+    for index in range(0, 4096, 64):
+        radius = math.sqrt(-2 * math.log(((words[index] >> 11) + 1) * 2.0**-53))
+        turn = words[4096 + index]
+        part = (turn & (2**52 - 1)) - (2**52 if turn >> 51 & 1 else 0)
+        angle = 2 * math.pi * ((turn >> 52) + part / 2**52) / 4096
+        assert pairs[index].tolist() == pytest.approx([radius * math.cos(angle), radius * math.sin(angle)], abs=1e-14)
