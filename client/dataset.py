@@ -1,11 +1,13 @@
 """The device's own rows: read column by column from Parquet or CSV, kept or dropped one row at a time.
 
-Whether a row counts depends on that row and on the task alone (privacy rule 3): nothing is inferred from
-other rows, neither a type nor a date's format, and a row that cannot be read spoils only itself.
+Whether a row counts depends on that row, the clock and the task alone (privacy rule 3): nothing is inferred from
+other rows, neither a type nor a date's format, and a row that cannot be read spoils only itself. A row that breaks
+the task's contract counts nowhere but in `count_rules`.
 """
 
-import re
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from client.contract import BROKEN, WHEN, Quarantine, first_broken
+from client.datafiles import Batch, batches, columns_in, data_files
+from client.spool import Spool
 from shared.errors import ContractError, InputError
 from shared.features import encode_columns
 from shared.tasks import Task, Threshold, Window
+
+log = logging.getLogger(__name__)
+
+Columns = dict[str, NDArray[Any]]
+Labels = NDArray[np.int64]
+Extra = tuple[Mapping[str, NDArray[Any]], Labels]
+"""Rows that no file holds: raw columns and labels, in the form that `read_columns` gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,26 +36,36 @@ class Examples:
     """What a network learns from: inputs of shape `(rows, task.inputs)`, labels of shape `(rows,)`."""
 
     inputs: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    labels: Labels
 
 
 ISO_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d")
 """How a timestamp may be written in CSV."""
 
-_FIELD = rb'(?:[^",]*|"(?:[^"]|"")*")'
-_QUOTED = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*")
-"""A whole line of CSV (RFC 4180): each field without quotes, or in quotes with those inside it doubled."""
-
 UNKNOWN = -1
 """The label of a row whose outcome is not known, or not one of the task's."""
 
+DISK_CEILING = 4 * 2**30
+"""Bytes that encoded examples may take on disk, unless the owner says otherwise."""
 
-def read_examples(path: Path, task: Task, window: Window) -> Examples:
-    """Encode the rows of a window whose label is known."""
-    columns, labels = read_columns(path, task, window)
-    known = labels != UNKNOWN
-    inputs = encode_columns(task.features, {name: column[known] for name, column in columns.items()})
-    return Examples(inputs=inputs, labels=labels[known])
+
+def read_examples(
+    path: Path | None, task: Task, window: Window, *, extra: Extra | None = None,
+    scratch: Path | None = None, ceiling: int = DISK_CEILING,
+) -> Examples:  # fmt: skip
+    """Encode the rows of a window whose label is known, or decided by the task's labelling rules; then `extra` rows.
+
+    `extra` is raw columns and labels as `read_columns` gives them; without a `path` there are only these. Rows that
+    break the contract are set aside beside their file. Examples above `IN_MEMORY_ROWS` go to a nameless file under
+    `scratch` of at most `ceiling` bytes. Raises `InputError` and `ContractError`.
+    """
+    share = ceiling * task.inputs // (task.inputs + 2)  # a label is as large as two inputs
+    inputs = Spool(np.float32, (task.inputs,), scratch=scratch, ceiling=share)
+    labels = Spool(np.int64, (), scratch=scratch, ceiling=ceiling - share)
+    for columns, known in _labelled(path, task, window, extra):
+        inputs.add(encode_columns(task.features, {name: column[known != UNKNOWN] for name, column in columns.items()}))
+        labels.add(known[known != UNKNOWN])
+    return Examples(inputs=inputs.array(), labels=labels.array())
 
 
 def no_examples(task: Task) -> Examples:
@@ -51,69 +73,169 @@ def no_examples(task: Task) -> Examples:
     return Examples(inputs=np.zeros((0, task.inputs), np.float32), labels=np.zeros(0, np.int64))
 
 
-def read_columns(path: Path, task: Task, window: Window) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
-    """Read raw columns by name, and labels (`UNKNOWN` where there is none), of every row of a window.
+def read_columns(path: Path, task: Task, window: Window) -> tuple[Columns, Labels]:
+    """Read raw columns by name, and labels (`UNKNOWN` where there is none), of the rows of a window.
 
-    Numbers are float32 with NaN where missing, texts are objects with `None` where missing. Raises `InputError`
-    when the file cannot be read and `ContractError` when it lacks a column, each naming the file.
+    Numbers are float32 with NaN where missing, texts are objects with `None` where missing; rows that break the
+    contract are left out. Raises `InputError` when the data cannot be read and `ContractError` when it lacks a
+    column, each naming the file.
     """
-    try:
-        frame = _select(_within(_scan(path, task), task, window), task).collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"data file {path} cannot be read: {str(error).splitlines()[0]}") from None
-    numbers = {name: frame[name].to_numpy().astype(np.float32) for name in task.numbers}
+    parts = [columns_and_labels(kept(batch.frame, task, window), task) for batch in judged(path, task)]
+    columns = {name: np.concatenate([part[name] for part, _ in parts]) for name in (*task.numbers, *task.texts)}
+    return columns, np.concatenate([labels for _, labels in parts])
+
+
+def count_rules(path: Path, task: Task, window: Window) -> NDArray[np.int64]:
+    """How many rows of a window break each of `task.contract.rules` first, then how many keep it.
+
+    Each row falls in exactly one bin. Of the rows that keep every rule about themselves, those beyond one for each
+    key count as repeated, so one row more still changes one count by one. These counts never leave the device.
+    """
+    contract = task.contract
+    counts = np.zeros(len(contract.rules) + 1, np.int64)
+    keys: list[NDArray[np.uint64]] = []
+    for batch in judged(path, task):
+        rows = batch.frame.filter(_within(task, window))
+        numbers = rows[BROKEN].fill_null(len(counts) - 1).to_numpy()
+        counts += np.bincount(numbers, minlength=len(counts))
+        if contract.unique:
+            sound = rows.filter(pl.col(BROKEN).is_null())
+            keys.append(sound.select(pl.col(contract.unique).cast(pl.String)).hash_rows(seed=0).to_numpy())
+    if contract.unique:
+        repeated = counts[-1] - len(np.unique(np.concatenate(keys)))
+        counts[-2:] = repeated, counts[-1] - repeated
+    return counts
+
+
+def judged(path: Path, task: Task, *, aside: bool = False) -> Iterator[Batch]:
+    """Each batch of raw rows with `ROW`, `WHEN` and `BROKEN`; at least one, of no rows if there are none.
+
+    With `aside`, the rows that break the contract are written beside each file. In a directory, a file that cannot
+    be read, such as one that is being written, costs only itself.
+    """
+    now, why, read = datetime.now(UTC).replace(tzinfo=None), None, 0
+    for file in data_files(path):
+        try:
+            for batch in _judged(file, task, now=now, aside=aside):
+                yield batch
+                read += 1
+        except (OSError, pl.exceptions.PolarsError, InputError, ContractError) as error:
+            why = _named(error, file)
+            log.warning("passed over: %s", why)
+    if why and not (read and path.is_dir()):
+        raise why
+
+
+def _named(error: Exception, file: Path) -> InputError | ContractError:
+    if isinstance(error, (InputError, ContractError)):
+        return error
+    return InputError(f"data file {file} cannot be read: {(str(error).splitlines() or [''])[0]}")
+
+
+def _judged(file: Path, task: Task, *, now: datetime, aside: bool) -> Iterator[Batch]:
+    """Read one file's needed columns and judge each row by itself."""
+    needed = needed_columns(task)
+    if missing := [name for name in needed if name not in columns_in(file)]:
+        raise ContractError(f"data file {file} lacks the columns {missing} of task {task.name!r}")
+    quarantine = Quarantine(file, task.name, task.contract, now=now) if aside else None
+    broken = first_broken(task.contract, needed, now=now)
+    for batch in batches(file, needed, floats=unruled_numbers(task)):
+        frame = batch.frame.with_columns(when_of(batch.frame.schema, task)).with_columns(broken)
+        found = replace(batch, frame=frame)
+        if quarantine and (batch.spoilt or frame[BROKEN].null_count() < frame.height):
+            quarantine.add(batch, found.located().filter(pl.col(BROKEN).is_not_null()))
+        yield found
+    if quarantine:
+        quarantine.close()
+
+
+def unruled_numbers(task: Task) -> frozenset[str]:
+    """Columns in which a word that says no number is as good as none, because no rule of the contract tells them apart."""
+    threshold = {task.label.column} if isinstance(task.label, Threshold) else set[str]()
+    others = {*(rule.name for rule in task.contract.columns), *task.contract.unique, task.timestamp}
+    return frozenset({*task.numbers, *threshold} - others)
+
+
+def needed_columns(task: Task) -> tuple[str, ...]:
+    """Every column that a task reads, each once: features, label, timestamp, and what its contract speaks of."""
+    contract = (*(rule.name for rule in task.contract.columns), *task.contract.unique)
+    timestamp = (task.timestamp,) if task.timestamp else ()
+    return tuple(dict.fromkeys((*task.numbers, *task.texts, task.label.column, *timestamp, *contract)))
+
+
+def _labelled(
+    path: Path | None, task: Task, window: Window, extra: Extra | None
+) -> Iterator[tuple[Mapping[str, NDArray[Any]], Labels]]:
+    """Raw columns and labels, batch by batch; where an outcome is not known, as the task's labelling rules decide."""
+    for batch in judged(path, task, aside=True) if path is not None else ():
+        columns, labels = columns_and_labels(kept(batch.frame, task, window), task)
+        yield columns, _decided(columns, labels, task)
+    if extra is not None:
+        columns, labels = extra
+        yield _keeping(columns, labels, task)
+
+
+def _decided(columns: Columns, labels: Labels, task: Task) -> Labels:
+    unknown = labels == UNKNOWN
+    if task.labelling is None or not unknown.any():
+        return labels
+    from shared.labelling import weak_labels
+
+    labels = labels.copy()
+    labels[unknown] = weak_labels(task.labelling, {name: column[unknown] for name, column in columns.items()})
+    return labels
+
+
+def _keeping(columns: Mapping[str, NDArray[Any]], labels: Labels, task: Task) -> tuple[Columns, Labels]:
+    """Of rows that came as columns, those that keep the contract about their features."""
+    names = (*task.numbers, *task.texts)
+    frame = pl.DataFrame({name: pl.Series(name, columns[name].tolist(), strict=False) for name in names})
+    about = replace(task.contract, max_age_days=None)
+    broken = frame.with_columns(first_broken(about, names, now=datetime.now(UTC)))  # a contract may have no rules
+    keeps = broken[BROKEN].is_null().to_numpy()
+    return {name: columns[name][keeps] for name in names}, labels[keeps]
+
+
+def columns_and_labels(frame: pl.DataFrame, task: Task) -> tuple[Columns, Labels]:
+    """What `kept` gave, as NumPy holds it: views, to be read only."""
+    numbers = {name: frame[name].to_numpy() for name in task.numbers}
     texts = {name: np.array(frame[name].to_list(), dtype=object) for name in task.texts}
-    return numbers | texts, frame["@label"].to_numpy().astype(np.int64)
+    return numbers | texts, frame["@label"].to_numpy()
 
 
-def _scan(path: Path, task: Task) -> pl.LazyFrame:
-    """Open the file and check that it has the task's columns; nothing is loaded yet."""
-    if path.suffix not in (".parquet", ".csv"):
-        raise InputError(f"data file {path} must end in .parquet or .csv")
-    if not path.is_file():
-        raise InputError(f"data file {path} does not exist")
-    frame = pl.scan_parquet(path) if path.suffix == ".parquet" else _scan_csv(path)
-    present = frame.collect_schema().names()
-    needed = (*task.numbers, *task.texts, task.label.column, *([task.timestamp] if task.timestamp else []))
-    if missing := [name for name in needed if name not in present]:
-        raise ContractError(f"data file {path} lacks the columns {missing} of task {task.name!r}")
-    return frame
+def kept(frame: pl.DataFrame, task: Task, window: Window, *also: str) -> pl.DataFrame:
+    """A window's rows that keep the contract: the task's columns in its types, `@label`, and `also` as they are."""
+    numbers = [_number(name, frame.schema).fill_null(float("nan")) for name in task.numbers]
+    texts = [pl.col(name).cast(pl.String) for name in task.texts]
+    keeps = frame.select(pl.col(BROKEN).is_null() & _within(task, window)).to_series()
+    rows = frame if keeps.all() else frame.filter(keeps)
+    return rows.select(*numbers, *texts, _label(task), *also)
 
 
-def _scan_csv(path: Path) -> pl.LazyFrame:
-    """Open a CSV file as words, so that nothing is inferred across rows and a bad row spoils only itself.
-
-    A row is a line. One whose quotes do not match is left out: read on, it would swallow the rows after it.
-    """
-    data = path.read_bytes()
-    if b'"' in data:
-        data = b"\n".join(
-            line for line in data.split(b"\n") if b'"' not in line or _QUOTED.fullmatch(line.rstrip(b"\r"))
-        )
-    return pl.scan_csv(data, infer_schema=False, ignore_errors=True, truncate_ragged_lines=True, encoding="utf8-lossy")
+def _number(name: str, schema: pl.Schema) -> pl.Expr:
+    """A column as float32; a word is read as a double first, so that it rounds as a number does."""
+    column = pl.col(name)
+    return column if schema[name] == pl.Float32 else column.cast(pl.Float64, strict=False).cast(pl.Float32)
 
 
-def _select(frame: pl.LazyFrame, task: Task) -> pl.LazyFrame:
-    """Select the task's columns in its types, and the label as `@label`."""
-    numbers = [
-        pl.col(name).cast(pl.Float64, strict=False).cast(pl.Float32).fill_null(float("nan")) for name in task.numbers
-    ]
-    return frame.select(*numbers, *(pl.col(name).cast(pl.String) for name in task.texts), _label(task))
-
-
-def _within(frame: pl.LazyFrame, task: Task, window: Window) -> pl.LazyFrame:
-    """Keep the rows of a window; a row without a readable timestamp is in no bounded one."""
+def when_of(schema: pl.Schema, task: Task) -> pl.Expr:
+    """The row's own timestamp, null where it cannot be read."""
     if task.timestamp is None:
-        return frame
+        return pl.lit(None, pl.Datetime("us")).alias(WHEN)
     when = pl.col(task.timestamp)
-    if frame.collect_schema()[task.timestamp] == pl.String:
+    if schema[task.timestamp] == pl.String:
         when = pl.coalesce(when.str.to_datetime(form, strict=False, time_unit="us") for form in ISO_FORMATS)
-    when = when.cast(pl.Datetime("us"))
-    if window.start:
-        frame = frame.filter(when >= _moment(window.start))
-    if window.end:
-        frame = frame.filter(when < _moment(window.end))
-    return frame
+    return when.cast(pl.Datetime("us")).alias(WHEN)
+
+
+def _within(task: Task, window: Window) -> pl.Expr:
+    """Whether a row lies in a window; one without a readable timestamp is in no bounded one."""
+    bounds = [pl.lit(value=True)]
+    if task.timestamp and window.start:
+        bounds.append(pl.col(WHEN) >= _moment(window.start))
+    if task.timestamp and window.end:
+        bounds.append(pl.col(WHEN) < _moment(window.end))
+    return pl.all_horizontal(bounds)
 
 
 def _moment(text: str) -> datetime:
@@ -123,7 +245,7 @@ def _moment(text: str) -> datetime:
 
 
 def _label(task: Task) -> pl.Expr:
-    """Give the class's number, or null where it is not known."""
+    """Give the class's number, or `UNKNOWN`."""
     if isinstance(task.label, Threshold):
         value = pl.col(task.label.column).cast(pl.Float64, strict=False).fill_nan(None)
         return (value > task.label.above).cast(pl.Int64).fill_null(UNKNOWN).alias("@label")

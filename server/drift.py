@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.drift import SCORE, Bins, DriftReport, Histogram, Shift, SurveyPlan, edges_of
+from shared.drift import CONTRACT, OUTCOMES, SCORE, Bins, DriftReport, Histogram, Shift, SurveyPlan, edges_of
 from shared.errors import InputError, WireError
 from shared.tasks import DriftSettings, Task
 
@@ -75,11 +75,18 @@ def _merge(histograms: Sequence[Histogram]) -> Histogram:
 
 
 def shifts(reference: Sequence[Histogram], current: Sequence[Histogram], *, devices: int) -> tuple[Shift, ...]:
-    """How far each histogram that both windows hold has moved; `devices` answered for the current one.
+    """How far each distribution that both windows hold has moved; `devices` answered for the current one.
 
-    Raises `InputError` if the two were not counted alike.
+    The cells of the contract and of the outcomes are figures by themselves. Raises `InputError` if the two were not
+    counted alike.
     """
-    return tuple(_shift(old, new, devices=devices) for old, new in zip(reference, current, strict=False))
+    pairs = zip(distributions(reference), distributions(current), strict=False)
+    return tuple(_shift(old, new, devices=devices) for old, new in pairs)
+
+
+def distributions(histograms: Iterable[Histogram]) -> tuple[Histogram, ...]:
+    """The histograms of the score and of columns, which may move."""
+    return tuple(histogram for histogram in histograms if histogram.name not in (CONTRACT, OUTCOMES))
 
 
 def _shift(reference: Histogram, current: Histogram, *, devices: int) -> Shift:

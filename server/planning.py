@@ -43,7 +43,8 @@ def survey(
     enough = max(1, -(-fleet // 2)) if quorum is None else quorum
     return SurveyRequest(
         task=task.name, release=releases[-1].number, window=window, role=role, features=features,
-        quorum=enough, deadline_seconds=deadline_seconds,
+        quorum=enough, deadline_seconds=deadline_seconds, contract=features and bool(task.contract.rules),
+        outcomes=features and task.drift.outcome_noise_multiplier is not None,
     )  # fmt: skip
 
 

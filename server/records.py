@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from shared.drift import Histogram, Shift, SurveyRole
+from shared.drift import Histogram, RuleCount, Shift, SurveyRole
 from shared.tasks import Training, Window
 
 DeviceState = Literal["pending", "approved", "revoked"]
@@ -44,7 +44,7 @@ class CampaignRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurveyRequest:
-    """What an operator asks for when surveying drift."""
+    """What an operator asks for when surveying drift; requests of 0.1.0 asked for neither rules nor outcomes."""
 
     task: str
     release: int
@@ -53,6 +53,8 @@ class SurveyRequest:
     features: bool
     quorum: int
     deadline_seconds: float
+    contract: bool = False
+    outcomes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurveyResult:
-    """The merged answer to one survey: noisy counts summed over devices, and the shifts against the reference."""
+    """The merged answer to one survey: noisy counts summed over devices, and the shifts against the reference.
+
+    `rules` names the counts of the contract as the task was signed when they were made.
+    """
 
     run_id: int
     task: str
@@ -97,6 +102,7 @@ class SurveyResult:
     devices: int
     histograms: tuple[Histogram, ...]
     shifts: tuple[Shift, ...] = ()
+    rules: tuple[RuleCount, ...] = ()
     alarm: bool = False
     at: float
 

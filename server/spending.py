@@ -7,10 +7,11 @@ from functools import lru_cache
 
 from server.records import Device, Run, SurveyRequest
 from shared import accounting, wire
+from shared.drift import counted
 from shared.errors import WireError
 from shared.privacy import SampledGaussian
 from shared.rounds import RoundResult
-from shared.tasks import DriftSettings, Task, Training
+from shared.tasks import Task, Training
 
 History = frozenset[SampledGaussian]
 MOST_CAMPAIGNS = 99
@@ -84,7 +85,7 @@ def charges(
     does not say who answered, so each device enrolled before its end counts as asked.
     """
     trained = _events_by_device(task, rounds)
-    surveys = [(run, survey_events(run, task.drift)) for run in runs if _counts(run, task)]
+    surveys = [(run, survey_events(run, task)) for run in runs if _counts(run, task)]
     approved = [device for device in devices if device.state == "approved"]
     return tuple(_charges_of(device, trained.get(device.name, []), surveys) for device in approved)
 
@@ -112,14 +113,27 @@ def campaigns_left(spent: History, campaign: SampledGaussian, *, ceiling: float,
     return count
 
 
-def survey_events(run: Run, drift: DriftSettings) -> list[SampledGaussian]:
-    """What a survey charges: one event for the score, one for all features together."""
+def survey_events(run: Run, task: Task) -> list[SampledGaussian]:
+    """What a survey charges: one event each for the score, all features together, the contract and the outcomes."""
     try:
-        features = wire.from_json(SurveyRequest, run.request.encode()).features
+        request = wire.from_json(SurveyRequest, run.request.encode())
     except WireError:
-        features = True
-    noises = (drift.score_noise_multiplier, drift.feature_noise_multiplier)[: 1 + features]
-    return [SampledGaussian(noise_multiplier=noise, sample_rate=1.0, steps=1) for noise in noises]
+        return list(all_of(task))
+    return list(
+        counted(
+            task.drift.score_noise_multiplier,
+            task.drift.feature_noise_multiplier if request.features else None,
+            task.contract.noise_multiplier if request.contract else None,
+            task.drift.outcome_noise_multiplier if request.outcomes else None,
+        )
+    )
+
+
+def all_of(task: Task) -> tuple[SampledGaussian, ...]:
+    """What a survey of all that the task lets be counted charges."""
+    drift, contract = task.drift, task.contract
+    rules = contract.noise_multiplier if contract.rules else None
+    return counted(drift.score_noise_multiplier, drift.feature_noise_multiplier, rules, drift.outcome_noise_multiplier)
 
 
 def course(device: str, task: Task, rounds: Sequence[RoundResult], runs: Sequence[Run], *, most: int) -> Course:
@@ -128,7 +142,7 @@ def course(device: str, task: Task, rounds: Sequence[RoundResult], runs: Sequenc
     Both are thinned out together to at most `most` points.
     """
     made = [(r.finished_at, [r.plan.event]) for r in rounds if r.plan.task == task.name and _may_charge(r, device)]
-    made += [(run.started_at or 0.0, survey_events(run, task.drift)) for run in runs if _counts(run, task)]
+    made += [(run.started_at or 0.0, survey_events(run, task)) for run in runs if _counts(run, task)]
     past = [events for _, events in sorted(made, key=lambda each: each[0])]
     one = replace(campaign_event(task.training), steps=task.training.steps)
     further = [[one]] * task.training.rounds

@@ -11,7 +11,7 @@ from server.records import Progress, Run, SurveyRequest, SurveyResult
 from server.rounds import gather, invite, stopped
 from server.store import Store
 from shared import messages
-from shared.drift import DriftReport, SurveyPlan
+from shared.drift import DriftReport, SurveyPlan, rule_counts
 from shared.errors import InputError, WireError
 from shared.tasks import Task
 
@@ -49,6 +49,8 @@ def plan_survey(run_id: int, task: Task, request: SurveyRequest) -> SurveyPlan:
         feature_bins=task.drift.feature_bins,
         score_noise_multiplier=task.drift.score_noise_multiplier,
         feature_noise_multiplier=task.drift.feature_noise_multiplier,
+        contract_noise_multiplier=task.contract.noise_multiplier if request.contract else None,
+        outcome_noise_multiplier=task.drift.outcome_noise_multiplier if request.outcomes else None,
     )
 
 
@@ -80,6 +82,7 @@ def _compare(store: Store, task: Task, plan: SurveyPlan, reports: list[DriftRepo
         devices=len(reports),
         histograms=merged,
         shifts=moved,
+        rules=rule_counts(task, merged),
         alarm=alarm(moved, task.drift),
         at=time.time(),
     )

@@ -1,14 +1,17 @@
 """Surveys of drift: what is counted between which public edges, and what comes of it.
 
 Adding or removing one row changes one count by one in each histogram. The L2 sensitivity is therefore 1
-for the score, and the square root of their number for all columns together.
+for the score, for the contract's rules and for the outcomes, and the square root of their number for all columns
+together.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Literal
 
+from shared.contract import KEEPS
 from shared.features import Bucket, Category, Cycle, Feature, Number
 from shared.privacy import SampledGaussian
 from shared.tasks import Task, Window
@@ -18,10 +21,19 @@ SurveyRole = Literal["reference", "current"]
 SCORE = "score"
 """The name of the histogram over the model's score of the last class; it always stands first."""
 
+CONTRACT = "@contract"
+"""The histogram of which rule of the task's contract each row breaks first, then of those that keep it."""
+
+OUTCOMES = "@outcomes"
+"""The histogram over group, true label and score of the predictions whose outcome is known (privacy rule 13)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurveyPlan:
-    """What a device is asked to count; all public. `features` off asks for the score alone."""
+    """What a device is asked to count; all public. `features` off leaves the columns out.
+
+    The contract's rules and the outcomes are counted where they have a noise multiplier.
+    """
 
     run_id: int
     task: str
@@ -34,6 +46,8 @@ class SurveyPlan:
     feature_bins: int
     score_noise_multiplier: float
     feature_noise_multiplier: float
+    contract_noise_multiplier: float | None = None
+    outcome_noise_multiplier: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan that cannot be charged, and bins whose number the rows would decide."""
@@ -43,15 +57,22 @@ class SurveyPlan:
 
     @property
     def events(self) -> tuple[SampledGaussian, ...]:
-        """What answering costs: one event for the score, one for all features together.
+        """What answering costs: one event each for the score, all features together, the contract and the outcomes.
 
         The counts are whole numbers and the noise a discrete Gaussian, whose Renyi divergence never exceeds the
         continuous one's: alpha / (2 sigma^2) at every order (Canonne, Kamath & Steinke, 2020, "The Discrete
         Gaussian for Differential Privacy", theorem 4). Charging it as a Gaussian is thus an upper bound.
         """
-        score = SampledGaussian(noise_multiplier=self.score_noise_multiplier, sample_rate=1.0, steps=1)
-        features = SampledGaussian(noise_multiplier=self.feature_noise_multiplier, sample_rate=1.0, steps=1)
-        return (score, features) if self.features else (score,)
+        features = self.feature_noise_multiplier if self.features else None
+        noises = (self.score_noise_multiplier, features, self.contract_noise_multiplier, self.outcome_noise_multiplier)
+        return counted(*noises)
+
+
+def counted(*noise_multipliers: float | None) -> tuple[SampledGaussian, ...]:
+    """One noisy count over all rows for each noise multiplier that is not `None`."""
+    return tuple(
+        SampledGaussian(noise_multiplier=n, sample_rate=1.0, steps=1) for n in noise_multipliers if n is not None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +95,48 @@ class Bins:
 
 
 def edges_of(task: Task, plan: SurveyPlan) -> tuple[Bins, ...]:
-    """The survey's histograms: the score, then each raw column of the task once, if the plan asks for features."""
+    """The survey's histograms: the score; as far as the plan asks each raw column once, the contract, the outcomes."""
     score = Bins(name=SCORE, edges=_equal(0.0, 1.0, plan.score_bins), other=False, noise=plan.score_noise_multiplier)
     columns = columns_of(task) if plan.features else ()
     noise = plan.feature_noise_multiplier * math.sqrt(len(columns))
     edges = ((column.name, _edges(column, plan.feature_bins)) for column in columns)
-    return (score, *(Bins(name=name, edges=found, other=True, noise=noise) for name, found in edges))
+    return (
+        score,
+        *(Bins(name=name, edges=found, other=True, noise=noise) for name, found in edges),
+        *_cells(task, plan),
+    )
+
+
+def _cells(task: Task, plan: SurveyPlan) -> tuple[Bins, ...]:
+    """The histograms whose bins are cells: each row lies in exactly one, so the L2 sensitivity of each is 1."""
+    asked = (
+        (CONTRACT, len(task.contract.rules) + 1, plan.contract_noise_multiplier),
+        (OUTCOMES, len(groups_of(task)) * len(task.label.classes) * plan.score_bins, plan.outcome_noise_multiplier),
+    )
+    return tuple(
+        Bins(name=name, edges=tuple(map(float, range(cells + 1))), other=False, noise=noise)
+        for name, cells, noise in asked
+        if noise is not None
+    )
+
+
+def groups_of(task: Task) -> tuple[str, ...]:
+    """The groups that outcomes are told apart by: each combination of the declared values of the columns `task.groups`.
+
+    A value that is missing or not declared is `other`. Outcomes stand group by group, then by label, then by score.
+    """
+    return tuple(" ".join(combined) for combined in product(*(group_values(task, name) for name in task.groups)))
+
+
+def group_values(task: Task, column: str) -> tuple[str, ...]:
+    """What a group column declares, and `other`; a column that declares nothing is one group."""
+    for feature in task.features:
+        if feature.name == column and isinstance(feature, Category):
+            return (*feature.values, "other")
+        if feature.name == column and isinstance(feature, Bucket):
+            bounds = ("", *(f"{edge:g}" for edge in feature.edges), "")
+            return (*(f"{low}..{high}" for low, high in pairwise(bounds)), "other")
+    return ("other",)
 
 
 def columns_of(task: Task) -> tuple[Feature, ...]:
@@ -130,6 +187,24 @@ class DriftReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RuleCount:
+    """How many rows broke a rule of the contract first, summed over devices; `noise` is the sum's standard deviation."""
+
+    rule: str
+    rows: float
+    noise: float
+
+    @property
+    def band(self) -> float:
+        """How far the noise reaches 19 times in 20."""
+        return 1.96 * self.noise
+
+    def __str__(self) -> str:
+        """The count as a person reads it."""
+        return f"{self.rule}: {max(0.0, self.rows):,.0f} ± {self.band:,.0f}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
     """How far one distribution moved: the debiased PSI, and the PSI that noise alone reaches 1 time in 100."""
 
@@ -142,3 +217,14 @@ class Shift:
     def evident(self) -> bool:
         """Whether the shift stands out of the noise that privacy added."""
         return self.psi > self.noise
+
+
+def rule_counts(task: Task, histograms: Iterable[Histogram]) -> tuple[RuleCount, ...]:
+    """What a survey found of each rule of the contract, in declared order, and at last of the rows that keep it."""
+    found = next((histogram for histogram in histograms if histogram.name == CONTRACT), None)
+    if found is None:
+        return ()
+    names = (*(rule.name for rule in task.contract.rules), KEEPS)
+    return tuple(
+        RuleCount(rule=name, rows=rows, noise=found.noise) for name, rows in zip(names, found.counts, strict=True)
+    )

@@ -1,14 +1,17 @@
 """A task: what the federation learns, written by a person in TOML, signed, and obeyed by every device."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from shared import wire
+from shared.contract import Contract
 from shared.errors import InputError, WireError
 from shared.features import Feature, width
+from shared.images import Image
+from shared.labelling import Labelling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +48,26 @@ Label = Threshold | Classes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """The network: `linear`, or `mlp` with one tanh layer per entry of `hidden`."""
+    """The network: `linear`, or `mlp` with one tanh layer per entry of `hidden`, or `cnn` with an `image` before them."""
 
-    kind: Literal["linear", "mlp"]
+    kind: Literal["linear", "mlp", "cnn"]
     hidden: tuple[int, ...] = ()
+    image: Image | None = None
 
     def __post_init__(self) -> None:
         """Refuse layers that the kind does not have."""
-        if (self.kind == "linear") != (not self.hidden):
+        if self.kind != "cnn" and (self.kind == "linear") != (not self.hidden):
             raise ValueError(f"a linear network has no hidden layers and an mlp has some, got {list(self.hidden)}")
+        if (self.kind == "cnn") != (self.image is not None):
+            raise ValueError("a cnn has an image, and no other network has")
         if any(not 1 <= units <= 4096 for units in self.hidden):
             raise ValueError(f"each hidden layer has 1 to 4096 units, got {list(self.hidden)}")
+
+    def check(self, features: tuple[Feature, ...]) -> None:
+        """Raise `ValueError` unless an image's pixels are the features: one number each, row by row."""
+        numbers = [feature for feature in features if feature.kind == "number"]
+        if self.image and not len(numbers) == len(features) == self.image.pixels:
+            raise ValueError(f"an image of {self.image.pixels} pixels takes that many features, each of kind number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +140,7 @@ class DriftSettings:
     score_noise_multiplier: float
     feature_noise_multiplier: float
     alarm_psi: float
+    outcome_noise_multiplier: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse bins that cannot show a shift."""
@@ -135,16 +148,19 @@ class DriftSettings:
             raise ValueError("score_bins and feature_bins must lie between 2 and 100")
         if not (self.score_noise_multiplier > 0 and self.feature_noise_multiplier > 0 and self.alarm_psi > 0):
             raise ValueError("noise multipliers and alarm_psi must be positive")
+        if self.outcome_noise_multiplier is not None and not self.outcome_noise_multiplier > 0:
+            raise ValueError("outcome_noise_multiplier must be positive, or left out where outcomes are not counted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
-    """What a release must pass before it is signed."""
+    """What a release must pass before it is signed, and again on each device; 512 MiB of memory unless said."""
 
     max_parity_error: float = 1e-5
     max_int8_loss: float = 0.05
     max_bytes: int = 1_000_000
     max_latency_us: float = 1000.0
+    max_memory_mb: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +177,8 @@ class Task:
     privacy: PrivacyCeiling
     drift: DriftSettings
     gates: Gates = Gates()
+    contract: Contract = field(default_factory=Contract, metadata=wire.LEFT_OUT_WHEN_EMPTY)
+    labelling: Labelling | None = None
     timestamp: str | None = None
     groups: tuple[str, ...] = ()
 
@@ -180,6 +198,10 @@ class Task:
             raise ValueError(f"a column is words or numbers, not both: {sorted(mixed)}")
         if self.label.column in {feature.name for feature in self.features}:
             raise ValueError(f"the label's column {self.label.column!r} cannot also be a feature")
+        self.architecture.check(self.features)
+        self.contract.check(numbers=self.numbers, texts=self.texts, timestamp=self.timestamp)
+        if self.labelling:
+            self.labelling.check(numbers=self.numbers, texts=self.texts, classes=self.label.classes)
         if setting := self.privacy.weakened_by(self.training):
             raise ValueError(f"training.{setting} lies outside the task's own limits under privacy")
 

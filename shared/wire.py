@@ -22,9 +22,12 @@ _TEXT = reprlib.Repr()
 _TEXT.maxstring = _TEXT.maxother = _TEXT.maxlong = 80
 """Shows what a stranger sent without repeating all of it, however long or deep it is."""
 
+LEFT_OUT_WHEN_EMPTY = {"left out": True}
+"""Metadata of a field that is not written where it holds its default: documents without it stay the same bytes."""
+
 
 def encode(value: object) -> dict[str, Any]:
-    """Turn a dataclass into plain nested dictionaries, lists and scalars; `None` fields are left out."""
+    """Turn a dataclass into plain nested dictionaries, lists and scalars; fields that are `None` are left out."""
     return cast(dict[str, Any], _plain(value))
 
 
@@ -68,8 +71,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _plain(value: object) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {name: _plain(item) for name, item in fields if item is not None}
+        fields = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {field.name: _plain(item) for field, item in fields if not _is_left_out(field, item)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in cast(Mapping[str, object], value).items()}
     if isinstance(value, (list, tuple)):
@@ -92,6 +95,12 @@ def _record(cls: Any, data: Any, where: str) -> Any:
         return cls(**values)
     except ValueError as error:
         raise WireError(f"{where}: {error}") from None
+
+
+def _is_left_out(field: "dataclasses.Field[Any]", item: object) -> bool:
+    if field.metadata.get("left out") and field.default_factory is not dataclasses.MISSING:
+        return item == field.default_factory()
+    return item is None
 
 
 @cache

@@ -22,6 +22,8 @@ def drift(context: typer.Context, task: TaskName = None, as_json: AsJson = False
     for shift in surveys[-1].shifts if surveys else ():
         if shift.evident:
             typer.echo(f"  {shift.name} moved: PSI {shift.psi:.3f}, noise alone reaches {shift.noise:.3f}")
+    for count in surveys[-1].rules if surveys else ():
+        typer.echo(f"  rows: {count}")
 
 
 def privacy(context: typer.Context, task: TaskName = None, as_json: AsJson = False) -> None:

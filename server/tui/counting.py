@@ -1,11 +1,10 @@
 """The survey that its dialog describes: priced, and put as a command."""
 
-from server.spending import epsilon, merged
+from server.spending import all_of, epsilon, merged
 from server.tui.acts import Act
 from server.tui.campaign import dated, fleet_size
 from server.tui.watcher import Snapshot
 from server.tui.words import plural
-from shared.privacy import SampledGaussian
 from shared.tasks import Task, Window
 
 ROLES = {"current · what devices see now": "current", "reference · what the model was trained on": "reference"}
@@ -19,8 +18,6 @@ def surveyable(snapshot: Snapshot) -> tuple[Task, ...]:
 
 def survey(task: Task, role: str, start: str, end: str, snapshot: Snapshot) -> Act:
     """Count what devices see, or saw."""
-    noises = (task.drift.score_noise_multiplier, task.drift.feature_noise_multiplier)
-    events = [SampledGaussian(noise_multiplier=noise, sample_rate=1.0, steps=1) for noise in noises]
     purpose = "Later surveys are compared with it." if role == "reference" else "They are compared with the reference."
     return Act(
         title="Take a survey",
@@ -29,6 +26,6 @@ def survey(task: Task, role: str, start: str, end: str, snapshot: Snapshot) -> A
         consequences=(
             f"{plural(fleet_size(snapshot), 'device')} asked for noisy counts over {Window(start=start, end=end)}.",
             purpose,
-            f"By itself that costs a device at most ε {epsilon(merged(events), task.privacy.delta):.2f}.",
+            f"By itself that costs a device at most ε {epsilon(merged(all_of(task)), task.privacy.delta):.2f}.",
         ),
     )

@@ -16,8 +16,8 @@ from server.tui.histograms import compare
 from server.tui.table import Cell, Column, Row, Table
 from server.tui.view import Panel, View, advice, framed
 from server.tui.watcher import Snapshot
-from server.tui.words import ALARM, SHIFT_MARKS, line, muted, stamp, strong, toned
-from shared.drift import SCORE, Shift
+from server.tui.words import ALARM, SHIFT_MARKS, line, lines, muted, stamp, strong, toned
+from shared.drift import CONTRACT, OUTCOMES, SCORE, Histogram, Shift
 from shared.tasks import Task
 
 SURVEYS = (
@@ -125,11 +125,15 @@ class DriftView(View):
     def _show_survey(self, survey: SurveyResult, task: Task, reference: SurveyResult | None) -> None:
         shifts = self.query_one("#shifts", Table)
         shifts.border_subtitle = conclusion(survey, task)
-        shifts.show([shift_row(shift, task) for shift in ranked(survey)])
-        if not survey.shifts:
-            shifts.show([Row(h.name, (strong(h.name), muted("· counted"), "", "", "")) for h in survey.histograms])
+        counted = [Row(h.name, (strong(h.name), muted("· counted"), "", "", "")) for h in columns_of(survey)]
+        rows = [shift_row(shift, task) for shift in ranked(survey)] or counted
+        shifts.show([*rows, *([contract_row(survey)] if survey.rules else [])])
         panel, name = self.query_one("#histograms", Panel), shifts.key or SCORE
         panel.border_title = name
+        if name == CONTRACT:
+            panel.border_title = "contract"
+            panel.update(rules_text(survey))
+            return
         then = reference if survey.role == "current" else survey
         current = survey if survey.role == "current" else None
         size = panel.content_size
@@ -182,6 +186,24 @@ def shift_row(shift: Shift, task: Task) -> Row:
     )
     cells = (strong(shift.name), mark.content(), f"{max(0.0, shift.psi):.3f}", muted(f"{shift.noise:.3f}"), drawn)
     return Row(shift.name, cells)
+
+
+def columns_of(survey: SurveyResult) -> list[Histogram]:
+    """The distributions that a survey counted; its cells are figures by themselves."""
+    return [histogram for histogram in survey.histograms if histogram.name not in (CONTRACT, OUTCOMES)]
+
+
+def contract_row(survey: SurveyResult) -> Row:
+    """How many rules are broken by more rows than the noise makes up."""
+    seen = sum(count.rows > count.band for count in survey.rules[:-1])
+    word = toned(f"▲ {seen} broken", "$text-warning") if seen else toned("✓ kept", "$text-success")
+    return Row(CONTRACT, (strong("contract"), word, "", "", ""))
+
+
+def rules_text(survey: SurveyResult) -> Content:
+    """Each rule with its rows, and the noise around them."""
+    seen = [strong(str(count)) if count.rows > count.band else muted(str(count)) for count in survey.rules]
+    return lines(muted("rows that break a rule first, with the noise 19 times in 20"), Content(""), *seen)
 
 
 def conclusion(survey: SurveyResult, task: Task) -> Content:

@@ -102,10 +102,10 @@ def test_admission_raises_exactly_above_the_budget(
 ) -> None:
     after = accounting.epsilon([*history, asked], delta=DELTA)
     enough = PrivacyBudget(epsilon=max(after, 1e-9), delta=DELTA)
-    assert accounting.admit(asked, history, enough) == after
+    assert accounting.admit([*history, asked], enough) == after
     if after > 1e-6:
-        with pytest.raises(BudgetExhausted, match="granted"):
-            accounting.admit(asked, history, PrivacyBudget(epsilon=after * (1 - slack), delta=DELTA))
+        with pytest.raises(BudgetExhausted, match="the budget grants"):
+            accounting.admit([*history, asked], PrivacyBudget(epsilon=after * (1 - slack), delta=DELTA))
 
 
 def test_nothing_spent_costs_nothing() -> None:

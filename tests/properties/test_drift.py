@@ -8,16 +8,30 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from client import drift as device
-from client.config import AgentHome
+from client.config import AgentHome, TaskHome
+from client.dataset import count_rules
 from server import drift as coordinator
 from shared import wire
-from shared.drift import SCORE, Bins, DriftReport, SurveyPlan, columns_of, edges_of
+from shared.contract import KEEPS, Contract, NumberRule, WordRule
+from shared.drift import (
+    CONTRACT,
+    OUTCOMES,
+    SCORE,
+    Bins,
+    DriftReport,
+    Histogram,
+    SurveyPlan,
+    columns_of,
+    edges_of,
+    rule_counts,
+)
 from shared.errors import WireError
 from shared.tasks import Task, Window
 
@@ -56,6 +70,19 @@ PLAN = SurveyPlan(
     feature_bins=6, score_noise_multiplier=10.0, feature_noise_multiplier=14.0,
 )  # fmt: skip
 BINS = edges_of(TASK, PLAN)
+RULED = replace(
+    TASK,
+    groups=("carrier",),
+    contract=Contract(
+        columns=(
+            NumberRule(name="distance", low=0.0, high=3000.0, nulls=False),
+            NumberRule(name="hour", low=0.0, high=24.0),
+            WordRule(name="carrier", values=("AA", "UA", "DL")),
+        ),
+        unique=("carrier", "hour"),
+    ),
+)
+FULL = replace(PLAN, contract_noise_multiplier=12.0, outcome_noise_multiplier=8.0)
 
 anything = st.one_of(
     st.floats(allow_nan=True, allow_infinity=True, width=32), st.floats(0, 1, width=32), st.floats(0, 3000, width=32)
@@ -181,7 +208,7 @@ def test_no_two_reports_of_the_same_rows_are_equal() -> None:
 class Frozen:
     """A served model that finds every row late."""
 
-    def __init__(self, home: AgentHome) -> None:
+    def __init__(self, place: TaskHome) -> None:
         """Open no file."""
 
     def predict_alone(self, columns: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
@@ -198,7 +225,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_device_counts_its_own_rows_under_the_served_model(tmp_path: Path) -> None:
     csv = "distance,carrier,hour,seats,engines,delay\n" + "700,UA,9,120,2,20\n" * 1000
     (tmp_path / "rows.csv").write_text(csv)
-    found = device.answer(PLAN, TASK, AgentHome(tmp_path), tmp_path / "rows.csv")
+    found = device.answer(PLAN, TASK, AgentHome(tmp_path).task("flights"), tmp_path / "rows.csv")
     coordinator.check(found, TASK, PLAN)
     peaks = [int(np.argmax(histogram.counts)) for histogram in found.histograms]
     assert peaks == [9, 1, 1, 2, 1, 0]
@@ -210,7 +237,7 @@ def test_a_device_counts_its_own_rows_under_the_served_model(tmp_path: Path) -> 
 def test_data_that_cannot_be_read_is_answered_with_noise_alone(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "rows.csv").write_text(content)
-    found = device.answer(PLAN, TASK, AgentHome(tmp_path), tmp_path / "rows.csv")
+    found = device.answer(PLAN, TASK, AgentHome(tmp_path).task("flights"), tmp_path / "rows.csv")
     coordinator.check(found, TASK, PLAN)
     assert max(abs(count) for histogram in found.histograms for count in histogram.counts) < 14 * math.sqrt(5) * 8
 
@@ -272,3 +299,104 @@ def test_a_report_that_does_not_answer_the_plan_is_refused(bad: Any) -> None:
 def test_bins_know_how_many_counts_they_hold() -> None:
     assert Bins(name="x", edges=(0.0, 1.0, 2.0), other=False, noise=1.0).size == 2
     assert Bins(name="x", edges=(0.0, 1.0, 2.0), other=True, noise=1.0).size == 3
+
+
+# -- the contract and the outcomes -----------------------------------------------------------
+
+
+cells = st.tuples(
+    st.one_of(st.none(), st.sampled_from([float("nan"), -1.0, 0.0, 700.0, 3000.0, 3000.5, float("inf")])),
+    st.one_of(st.none(), st.sampled_from(["AA", "UA", "aa", ""])),
+    st.one_of(st.none(), st.sampled_from([1.0, 2.0, 99.0])),
+)
+
+
+def write(path: Path, table: list[tuple[Any, ...]]) -> Path:
+    names = {"distance": pl.Float64, "carrier": pl.String, "hour": pl.Float64}
+    frame = pl.DataFrame(table, schema=names, orient="row")
+    frame.with_columns(seats=pl.lit(1.0), engines=pl.lit(2.0), delay=pl.lit(0.0)).write_parquet(path)
+    return path
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(table=st.lists(cells, max_size=10), extra=cells, place=st.integers(0, 10))
+def test_one_row_more_changes_one_count_of_the_contract_by_one(
+    tmp_path: Path, table: list[tuple[Any, ...]], extra: tuple[Any, ...], place: int
+) -> None:
+    """Repetition looks across rows: it is counted so that the L2 sensitivity still is 1, which is what is charged."""
+    more = [*table[:place], extra, *table[place:]]
+    before, after = (count_rules(write(tmp_path / "a.parquet", rows), RULED, Window()) for rows in (table, more))
+    assert sorted(after - before) == [0] * (len(before) - 1) + [1]
+    assert before.sum() == len(table)
+    assert len(before) == len(RULED.contract.rules) + 1
+
+
+def test_each_row_counts_where_it_breaks_first(tmp_path: Path) -> None:
+    table: list[tuple[Any, ...]] = [
+        (None, "AA", 1.0), (5000.0, "xx", 99.0), (1.0, "xx", 99.0), (1.0, "xx", 1.0), (1.0, "UA", 1.0), (2.0, "UA", 1.0),
+        (3.0, "UA", 1.0), (3.0, None, None),
+    ]  # fmt: skip
+    found = count_rules(write(tmp_path / "a.parquet", table), RULED, Window())
+    names = [*(rule.name for rule in RULED.contract.rules), KEEPS]
+    assert {name: count for name, count in zip(names, found.tolist(), strict=True) if count} == {
+        "distance missing": 1, "distance outside its range": 1, "hour outside its range": 1,
+        "carrier not a declared word": 1, "repeated carrier, hour": 2, KEEPS: 2,
+    }  # fmt: skip
+
+
+def test_the_contract_and_the_outcomes_are_charged_and_stand_last() -> None:
+    assert [event.noise_multiplier for event in FULL.events] == [10.0, 14.0, 12.0, 8.0]
+    assert [event.noise_multiplier for event in replace(FULL, features=False).events] == [10.0, 12.0, 8.0]
+    assert {(event.sample_rate, event.steps) for event in FULL.events} == {(1.0, 1)}
+    *columns, rules, outcomes = edges_of(RULED, FULL)
+    assert tuple(columns) == BINS
+    assert (rules.name, rules.size, rules.noise) == (CONTRACT, len(RULED.contract.rules) + 1, 12.0)
+    assert (outcomes.name, outcomes.size, outcomes.noise) == (OUTCOMES, 4 * 2 * 10, 8.0)
+    assert len(edges_of(RULED, FULL)) - len(BINS) + 2 == len(FULL.events)
+
+
+@pytest.mark.parametrize("noise", ["contract_noise_multiplier", "outcome_noise_multiplier"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("inf")])
+def test_a_plan_whose_counts_cannot_be_charged_is_refused(noise: str, value: float) -> None:
+    with pytest.raises(ValueError, match="noise_multiplier"):
+        replace(PLAN, **{noise: value})
+
+
+@pytest.mark.usefixtures("served")
+def test_a_device_answers_with_its_rules_and_its_outcomes(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", [(-1.0, "AA", 1.0)] * 1000 + [(1.0, "AA", float(i % 24)) for i in range(2400)])
+    place, outcomes = AgentHome(tmp_path).task("flights"), np.full((4, 2, 10), 500)
+    found = device.answer(FULL, RULED, place, tmp_path / "a.parquet", outcomes=lambda *_: outcomes)
+    coordinator.check(found, RULED, FULL)
+    merged = coordinator.merge([found], RULED, FULL)
+    counts = {count.rule: count for count in rule_counts(RULED, merged)}
+    assert counts["distance outside its range"].rows == pytest.approx(1000, abs=8 * 12)
+    assert counts["repeated carrier, hour"].rows == pytest.approx(2400 - 24, abs=8 * 12)
+    assert str(replace(counts[KEEPS], rows=24.4)) == "keeps the contract: 24 ± 24"
+    assert np.mean(merged[-1].counts) == pytest.approx(500, abs=8)
+    assert sum(found.histograms[0].counts) == pytest.approx(2400, abs=8 * 10 * math.sqrt(10))
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("broken", ["data", "outcomes", "shape"])
+def test_what_cannot_be_counted_is_noise_on_zeros(tmp_path: Path, broken: str) -> None:
+    def outcomes(*_: object) -> NDArray[np.int64]:
+        if broken == "outcomes":
+            raise RuntimeError("a row did this")
+        return np.zeros(3, np.int64)
+
+    if broken != "data":
+        write(tmp_path / "a.parquet", [])
+    found = device.answer(FULL, RULED, AgentHome(tmp_path).task("flights"), tmp_path / "a.parquet", outcomes=outcomes)
+    coordinator.check(found, RULED, FULL)
+    assert max(map(abs, (*found.histograms[-1].counts, *found.histograms[-2].counts))) < 12 * 8
+    coordinator.check(device.answer_without_rows(FULL, RULED), RULED, FULL)
+
+
+def test_the_contract_does_not_drift_and_an_old_reference_still_compares() -> None:
+    old = coordinator.merge([report()], TASK, PLAN)
+    cells = (Histogram(name=CONTRACT, edges=(0.0, 1.0), counts=(5.0,), noise=1.0),)
+    alone = replace(PLAN, features=False)
+    new = (*coordinator.merge([report(plan=alone)], TASK, alone), *cells)
+    assert [shift.name for shift in coordinator.shifts(old, new, devices=1)] == [SCORE]
+    assert [shift.name for shift in coordinator.shifts((*old, *cells), (*old, *cells), devices=1)][-1] == "engines"
