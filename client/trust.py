@@ -19,7 +19,7 @@ from client import clock
 from client.config import AgentHome
 from shared import wire
 from shared.errors import InputError, ReleaseError, Unreachable
-from shared.files import sync, write_whole
+from shared.files import write_whole
 from shared.models import Artifact, Release
 from shared.tasks import Task
 
@@ -75,26 +75,40 @@ class Trust:
         clock.note(home)
 
     def task(self, name: str | None = None) -> Task:
-        """The signed task called `name`, or the only one there is; kept as `home.task_file`."""
+        """The signed task called `name`, or the only one there is; kept as `keep_task` keeps it."""
+        file = self.keep_task(name)
+        return wire.from_json(Task, file.read_bytes(), what=f"tasks/{file.name}")
+
+    def keep_task(self, name: str | None = None) -> Path:
+        """Bring the signed task called `name`, or the only one, up to date: the `signed` file of its `TaskHome`."""
         with _in_plain_words():
             target = self._target(f"tasks/{name}.json" if name else self._only_task())
-            if not self._updater.find_cached_target(target, str(self._home.task_file)):
+            file = self._home.task(Path(target.path).stem).signed
+            if not self._updater.find_cached_target(target, str(file)):
                 draft = Path(self._updater.download_target(target, str(self._home.staging / "task.json")))
-                write_whole(self._home.task_file, draft.read_bytes())
-        return wire.from_json(Task, self._home.task_file.read_bytes(), what=target.path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(file, draft.read_bytes())
+        return file
 
-    def releases(self, task: str) -> list[Release]:
-        """The releases signed for `task`, newest first."""
+    def releases(self, task: str) -> Iterator[Release]:
+        """The releases signed for `task`, newest first, each read as it is asked for."""
         with _in_plain_words():
-            found = {path.split("/")[2]: path for path in self._paths() if path.startswith(f"releases/{task}/")}
-            releases = [wire.decode(Release, _custom(self._target(path)), what=path) for path in found.values()]
-        return sorted(releases, key=lambda release: release.number, reverse=True)
+            paths = [path for path in self._paths() if path.startswith(f"releases/{task}/")]
+        for path in sorted((path for path in paths if path.endswith("/fp32.onnx")), key=_number, reverse=True):
+            with _in_plain_words():
+                custom = _custom(self._target(path))
+            yield wire.decode(Release, custom, what=path)
 
     def download(self, artifact: Artifact, file: Path) -> None:
-        """Fetch a model file to `file`, whole, durable, and with the signed length and hash."""
+        """Fetch an artifact to `file`, with the signed length and hash; whoever gives it a name makes it durable."""
         with _in_plain_words():
             self._updater.download_target(self._target(artifact.path), str(file))
-        sync(file)
+
+    def keep(self, artifact: Artifact, body: bytes, file: Path) -> None:
+        """Write what was made here to `file` if it has the signed length and hash; else `ReleaseError`."""
+        with _in_plain_words():
+            self._target(artifact.path).verify_length_and_hashes(body)
+            file.write_bytes(body)
 
     def _paths(self) -> list[str]:
         """Every path that is signed: the updater lists none, but keeps what it has just verified."""
@@ -112,6 +126,12 @@ class Trust:
         if target is None:
             raise ReleaseError(f"the federation has not signed {path}; ask its operator whether the name is right")
         return target
+
+
+def _number(path: str) -> int:
+    """A release's number, from `releases/TASK/NUMBER/FILE`."""
+    number = path.split("/")[2]
+    return int(number) if number.isascii() and number.isdigit() else 0
 
 
 def _custom(target: TargetFile) -> dict[str, Any]:

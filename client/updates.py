@@ -1,16 +1,29 @@
-"""Updates: the signed task, and the newest release, which is verified and tried before it may serve."""
+"""Updates: each signed task, and its newest release, which is verified and tried before it may serve.
+
+It runs in a child of the agent (`client/updating.py`): TUF, onnx and a hostile graph never live beside what answers.
+"""
 
 import hashlib
+import logging
+import os
+import resource
 import shutil
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from client.config import AgentHome
-from client.installed import current_release, file_of, install
+from client import attempts
+from client.config import AgentHome, TaskHome
+from client.fetching import Travelled, by_hash, fetch
+from client.installed import SelfTest, accepted, current_release, file_of, install, serving, verified
 from client.selftest import try_release
 from client.trust import HttpsFetcher, Trust
+from client.tuning import is_tuned, tune
+from client.updating import DEADLINE_SECONDS, Answer, Failure, TaskUpdate, UpdateReport
 from shared import wire
-from shared.errors import InputError, ReleaseError
+from shared.errors import CoveyError, InputError, ReleaseError
+from shared.failpoints import reached
 from shared.files import sync, write_whole
 from shared.lock import only_one
 from shared.models import Release
@@ -19,7 +32,10 @@ from shared.tasks import Task
 if TYPE_CHECKING:
     from tuf.ngclient import FetcherInterface
 
-ARTIFACTS = ("fp32", "int8", "task")
+log = logging.getLogger(__name__)
+
+MEMORY_BYTES = 2 * 1024**3
+NICENESS = 10
 
 
 def fetch_task(
@@ -31,7 +47,7 @@ def fetch_task(
     name: str | None = None,
     fetcher: "FetcherInterface | None" = None,
 ) -> Task:
-    """Pin `root` and fetch the signed task called `name`, or the only one; it is kept as `home.task_file`.
+    """Pin `root` and fetch the signed task called `name`, or the only one; it is kept as `home.task(name).signed`.
 
     `root` is the first root's JSON and `ca` the authority's PEM, both checked against the invitation's hashes.
     """
@@ -40,63 +56,156 @@ def fetch_task(
     return Trust(home, base_url=base_url, fetcher=fetcher or HttpsFetcher(ca)).task(name)
 
 
+def fetch_signed(home: AgentHome, name: str, *, fetcher: "FetcherInterface | None" = None) -> Task:
+    """Fetch one more signed task of the federation that this device has joined; it is kept as `fetch_task` keeps it."""
+    with only_one(home.update_lock, what="an update"):
+        return _trust(home, home.settings().coordinator, fetcher).task(name)
+
+
 class Updates:
-    """Keeps a device on the newest release that is signed for it and serves well here."""
+    """Keeps a device on the newest release of each of its tasks that is signed for it and serves well here."""
 
     def __init__(self, home: AgentHome, *, fetcher: "FetcherInterface | None" = None) -> None:
         """`fetcher` stands in for the coordinator in tests."""
         self._home = home
         self._fetcher = fetcher
 
-    def check(self) -> int | None:
-        """Install what is newer than the release that serves; return its number, or None if nothing is.
+    def check(self) -> UpdateReport:
+        """Install what is newer than each task's accepted release; a task that fails does not hold up another.
 
-        Raise `Unreachable` if the coordinator does not answer, and `ReleaseError` if what it offers cannot be
-        trusted or does not serve here. Whatever is raised, the release that served goes on serving.
+        Raise `Unreachable` if the coordinator does not answer, and `ReleaseError` if its metadata cannot be trusted.
+        Whatever happens, what served goes on serving.
         """
         settings = self._home.settings()
+        places = [place for place in self._home.tasks() if settings.tasks[place.name].enabled]
         with only_one(self._home.update_lock, what="an update"):
-            trust = self._refresh(settings.coordinator)
-            trust.task(settings.task)
-            offers = (one for one in trust.releases(settings.task) if is_offered(one, settings.name))
-            newest = next(offers, None)
-            if newest is None or newest.number <= current_release(self._home):
-                return None
-            install(self._home, self._stage(trust, newest), newest.number)
-        return newest.number
+            trust = _trust(self._home, settings.coordinator, self._fetcher)
+            reached("update.refreshed")
+            return UpdateReport(tasks=tuple(self._look(trust, place, settings.name) for place in places))
 
-    def _refresh(self, coordinator: str) -> Trust:
-        shutil.rmtree(self._home.staging, ignore_errors=True)
-        self._home.staging.mkdir(parents=True)
-        fetcher = self._fetcher or HttpsFetcher(_authority(self._home))
-        return Trust(self._home, base_url=f"https://{coordinator}", fetcher=fetcher)
+    def _look(self, trust: Trust, place: TaskHome, device: str) -> TaskUpdate:
+        try:
+            trust.keep_task(place.name)
+            newest = next((one for one in trust.releases(place.name) if is_offered(one, device)), None)
+            if newest is not None and newest.number > current_release(place):
+                return self._try(trust, place, newest)
+            _tune_again(place)
+        except (CoveyError, OSError) as error:
+            log.warning("task %s stays as it is: %s", place.name, error)
+            return TaskUpdate(task=place.name, release=current_release(place), reason=str(error))
+        return TaskUpdate(task=place.name, release=current_release(place))
 
-    def _stage(self, trust: Trust, release: Release) -> Path:
-        """Download a release, verify and try it; return its directory, ready to be renamed into place."""
+    def _try(self, trust: Trust, place: TaskHome, newest: Release) -> TaskUpdate:
+        """Accept a release if it is worth a try now, and tune it; a refused one waits before it is fetched again."""
+        reason = attempts.waiting(place, newest.number) or attempts.too_fast(place)
+        if not reason:
+            attempts.begin(place, newest.number)
+            try:
+                travelled = self._accept(trust, place, newest)
+            except ReleaseError as error:
+                reason = str(error)
+                attempts.refuse(place, newest.number, reason)
+            except (CoveyError, OSError):
+                attempts.done(place, newest.number)
+                raise
+            else:
+                _tune(place, newest.number)
+                return _accepted(place, newest, travelled)
+        return TaskUpdate(task=place.name, release=current_release(place), refused=newest.number, reason=reason)
+
+    def _accept(self, trust: Trust, place: TaskHome, release: Release) -> Travelled:
+        """Download, verify and try a release, and let it serve."""
         directory = self._home.staging / str(release.number)
         directory.mkdir()
-        download(trust, release, directory)
+        travelled = fetch(trust, release, directory, _held(place))
+        reached("update.downloaded")
         task = wire.from_json(Task, file_of(directory, "task").read_bytes(), what="the release's task")
-        fp32, int8 = (file_of(directory, name).read_bytes() for name in ("fp32", "int8"))
-        tried = try_release(task, fp32=fp32, int8=int8)
-        write_whole(directory / "selftest.json", wire.to_json(tried))
-        write_whole(directory / "release.json", wire.to_json(release))
-        sync(directory)
-        return directory
-
-
-def download(trust: Trust, release: Release, directory: Path) -> None:
-    """Fetch every artifact of a release into `directory`, each as it was signed."""
-    if set(release.artifacts) != set(ARTIFACTS):
-        raise ReleaseError(f"release {release.number} has {sorted(release.artifacts)}, expected {list(ARTIFACTS)}")
-    for name, artifact in release.artifacts.items():
-        trust.download(artifact, file_of(directory, name))
+        tried = try_release(task, release, file_of(directory, "fp32").read_bytes())
+        reached("update.tested")
+        _complete(directory, release, tried)
+        install(place, directory, release.number)
+        attempts.swapped(place, release.number)
+        return travelled
 
 
 def is_offered(release: Release, device: str) -> bool:
     """Whether this device is in the share of the fleet that may run a release; each release draws anew."""
     draw = hashlib.sha256(f"{release.task}/{release.number}/{device}".encode()).digest()
     return int.from_bytes(draw[:8], "big") % 10_000 < release.ceiling_bp
+
+
+def main(path: str, *, fetcher: "FetcherInterface | None" = None) -> None:
+    """Look once, as the agent's child: write one line, an `Answer` in JSON, and nothing else, to standard output."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not be mistaken for the answer
+    _limit()
+    try:
+        answer = Answer(report=Updates(AgentHome(Path(path)), fetcher=fetcher).check())
+    except CoveyError as error:
+        answer = Answer(failure=Failure(error=type(error).__name__, text=str(error)))
+    except OSError as error:
+        text = f"{error.filename or path} cannot be used ({error.strerror}); make room or set its permissions right"
+        answer = Answer(failure=Failure(error=InputError.__name__, text=text))
+    out.write(wire.to_json(answer))
+    out.close()
+
+
+def _limit() -> None:
+    """Give way to everything else, and end rather than exhaust this machine."""
+    signal.alarm(int(DEADLINE_SECONDS) + 60)  # should the agent be gone, nobody else ends a hung child
+    os.nice(NICENESS)
+    for kind, most in ((resource.RLIMIT_DATA, MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
+        with suppress(OSError, ValueError):
+            resource.setrlimit(kind, (most, most))
+
+
+def _accepted(place: TaskHome, release: Release, travelled: Travelled) -> TaskUpdate:
+    saved = max(travelled.whole - travelled.fetched, 0)
+    return TaskUpdate(task=place.name, release=release.number, installed=True, fetched=travelled.fetched, saved=saved)
+
+
+def _complete(directory: Path, release: Release, tried: SelfTest) -> None:
+    """Add what was signed and what was found, and make all of it durable before it gets its name."""
+    (directory / "selftest.json").write_bytes(wire.to_json(tried))
+    (directory / "release.json").write_bytes(wire.to_json(release))
+    for file in (*directory.iterdir(), directory):  # synced together: a disk then has one thing to wait for
+        sync(file)
+
+
+def _held(place: TaskHome) -> dict[str, bytes]:
+    """The accepted release's files by hash, if it is whole."""
+    try:
+        return by_hash(verified(place.releases / str(current_release(place)))[1])
+    except ReleaseError:
+        return {}
+
+
+def _tune_again(place: TaskHome) -> None:
+    """Make anew what is damaged, or was made by another runtime or on another processor."""
+    here = {found.release.number for found in (accepted(place), serving(place)) if found is not None}
+    for number in sorted(here):
+        if not is_tuned(place.releases / str(number)) and not attempts.waiting(place, number):
+            _tune(place, number)
+
+
+def _tune(place: TaskHome, number: int) -> None:
+    """Look for a faster way to answer; without one, the verified original goes on answering."""
+    attempts.begin(place, number)
+    try:
+        tried = tune(place.releases / str(number))
+    except (ReleaseError, OSError) as error:
+        log.warning("release %d answers untuned: %s", number, error)
+        attempts.refuse(place, number, f"it could not be tuned: {error}")
+    else:
+        attempts.done(place, number)
+        log.info("release %d answers in %s on %s", number, tried.precision, tried.provider)
+    reached("update.tuned")
+
+
+def _trust(home: AgentHome, coordinator: str, fetcher: "FetcherInterface | None") -> Trust:
+    shutil.rmtree(home.staging, ignore_errors=True)
+    home.staging.mkdir(parents=True)
+    return Trust(home, base_url=f"https://{coordinator}", fetcher=fetcher or HttpsFetcher(_authority(home)))
 
 
 def _authority(home: AgentHome) -> bytes:

@@ -1,6 +1,7 @@
 """From a candidate version to a signed release, and back to older weights where that was a mistake."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from server.store import Store
 from shared import wire
 from shared.errors import InputError, ReleaseError
 from shared.models import ModelVersion, Release
+from shared.quantization import RECIPE, quantize
+from shared.reference import make_reference
+from shared.runtime import open_model
 from shared.tasks import Task, Window
 
 
@@ -25,11 +29,13 @@ def promote(federation: Federation, store: Store, task: Task, version: int) -> R
     candidate = store.version(version)
     _require_fit(task, candidate)
     weights = np.frombuffer(store.weights(version), dtype="<f4")
-    fp32, int8 = (export(task, weights, version=version, precision=precision) for precision in ("fp32", "int8"))
-    verdicts = check(task, weights, fp32, int8)
+    fp32 = export(task, weights, version=version)
+    verdicts = check(task, weights, fp32, quantize(task, fp32))
     _require_passed(version, verdicts)
-    files = {"fp32.onnx": fp32, "int8.onnx": int8, "task.json": wire.to_json(task)}
-    release = publish_release(federation, _draft(store, candidate), files)
+    draft = replace(
+        _draft(store, candidate), recipe=RECIPE, reference=make_reference(task, open_model(fp32), seed=version)
+    )
+    release = publish_release(federation, draft, {"fp32.onnx": fp32, "task.json": wire.to_json(task)})
     store.add_release(release, verdicts)
     store.audit("operator", "promote", f"{task.name}: version {version} is release {release.number}")
     return release

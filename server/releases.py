@@ -14,9 +14,13 @@ from tuf.api.metadata import Signed, TargetFile, Targets
 from server.config import Federation
 from server.repository import LIFETIME, Repository
 from shared import wire
+from shared.delta import make_delta
 from shared.errors import InputError, ReleaseError
 from shared.models import Artifact, Release
 from shared.tasks import Task
+
+MODEL, DELTA = "fp32.onnx", "delta.bin"
+WORTH_WHILE = 0.9
 
 
 def create_repository(federation: Federation) -> None:
@@ -43,33 +47,38 @@ def publish_task(federation: Federation, task: Task) -> None:
 def publish_release(federation: Federation, release: Release, files: Mapping[str, bytes]) -> Release:
     """Sign `files` (by name) as the next release; return it with its number, its artifacts and its time.
 
-    An artifact is called by its file's stem: `fp32`, `int8`, `task`.
+    An artifact is called by its file's stem: `fp32`, `task`. Beside them goes `delta`, what has changed since the
+    release before, where that is smaller than the file that it makes.
     """
     repository = Repository(federation)
     with repository.locked():
         targets = repository.targets()
         number = _highest(targets) + 1
         folder = f"releases/{release.task}/{number}"
+        base, delta = _delta(federation, targets, release.task, files)
+        files = {**files, **({DELTA: delta} if delta else {})}
         artifacts = {PurePosixPath(name).stem: _artifact(f"{folder}/{name}", body) for name, body in files.items()}
         now = int(datetime.now(UTC).timestamp())
-        signed = replace(release, number=number, artifacts=artifacts, published_at=now)
+        signed = replace(release, number=number, artifacts=artifacts, published_at=now, delta_base=base)
         for name, body in files.items():
-            repository.add(targets, f"{folder}/{name}", body, wire.encode(signed))
+            custom = wire.encode(signed) if name == MODEL else {"number": number}
+            repository.add(targets, f"{folder}/{name}", body, custom)
         repository.commit(targets)
     return signed
 
 
 def published_releases(federation: Federation, task: str) -> list[Release]:
     """Every release of `task` that was signed, oldest first, read from the signed metadata itself."""
-    targets = Repository(federation).targets().targets.items()
-    records = [_custom(target) for path, target in targets if path.startswith(f"releases/{task}/")]
-    releases = {record["number"]: wire.decode(Release, record) for record in records}
-    return [releases[number] for number in sorted(releases)]
+    return _releases(Repository(federation).targets(), task)
 
 
 def signed_files(federation: Federation, release: Release) -> dict[str, bytes]:
-    """The files of a release by name, as they were signed; raise `ReleaseError` naming a lost or damaged one."""
-    return {PurePosixPath(a.path).name: _signed_file(federation, a) for a in release.artifacts.values()}
+    """The files of a release by name, as they were signed; raise `ReleaseError` naming a lost or damaged one.
+
+    Without the delta: that belongs to the place which a release has among others.
+    """
+    files = {PurePosixPath(artifact.path).name: artifact for artifact in release.artifacts.values()}
+    return {name: _signed_file(federation, artifact) for name, artifact in files.items() if name != DELTA}
 
 
 def current_release_number(federation: Federation, task: str | None = None) -> int:
@@ -118,6 +127,26 @@ def _is_signed(targets: Targets, path: str, body: bytes, task: Task) -> bool:
             f"task {task.name!r} is signed at revision {known}; to change it, raise its revision above that"
         )
     return True
+
+
+def _releases(targets: Targets, task: str) -> list[Release]:
+    """Oldest first; a release's record stands with its model, so that the signed list stays short."""
+    paths = (path for path in targets.targets if path.startswith(f"releases/{task}/") and path.endswith(f"/{MODEL}"))
+    releases = [wire.decode(Release, _custom(targets.targets[path])) for path in paths]
+    return sorted(releases, key=lambda release: release.number)
+
+
+def _delta(federation: Federation, targets: Targets, task: str, files: Mapping[str, bytes]) -> tuple[str, bytes]:
+    """The hash of the fp32 file that most devices hold, and what changes it into this one; empty if that saves nothing."""
+    before, new = next(reversed(_releases(targets, task)), None), files.get(MODEL, b"")
+    if before is None or "fp32" not in before.artifacts:
+        return "", b""
+    base = before.artifacts["fp32"]
+    try:
+        delta = make_delta(_signed_file(federation, base), new)
+    except ReleaseError:
+        return "", b""
+    return (base.sha256, delta) if len(delta) < WORTH_WHILE * len(new) else ("", b"")
 
 
 def _signed_file(federation: Federation, artifact: Artifact) -> bytes:

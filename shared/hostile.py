@@ -13,17 +13,24 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from shared.errors import ReleaseError
 from shared.feeds import SCORES
+from shared.images import MAX_PRODUCTS
 
 MAX_BYTES = 8 * 1024 * 1024
 MAX_NODES = 200
 MAX_ELEMENTS = 4 * 1024 * 1024
 MAX_OPSET = 19
+BATCH = 256
+"""How many records a self-test asks at once: what a tensor of theirs may grow to is counted for so many."""
+
+MAX_BATCH_ELEMENTS = 64 * 1024 * 1024
 # fmt: off
 OPERATORS = frozenset({
-    "And", "Cast", "Concat", "Cos", "DequantizeLinear", "Equal", "Gather", "Gemm", "GreaterOrEqual", "IsNaN", "Max",
-    "Min", "Mul", "Not", "Sin", "Softmax", "Sub", "Tanh", "Where",
+    "And", "Cast", "Concat", "Conv", "Cos", "DequantizeLinear", "Equal", "Gather", "Gemm", "GreaterOrEqual", "IsNaN",
+    "Max", "Min", "Mul", "Not", "Reshape", "Sin", "Softmax", "Sub", "Tanh", "Where",
 })
 # fmt: on
+CONVOLUTIONS = [{"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [stride, stride]} for stride in (1, 2)]
+"""The attributes that a convolution may have."""
 
 
 def check_model_file(data: bytes, *, what: str) -> None:
@@ -47,6 +54,7 @@ def _complaints(model: ModelProto) -> Iterator[str]:
     yield from _foreign_parts(model)
     yield from _foreign_nodes(model.graph)
     yield from _bad_constants(model.graph)
+    yield from _unbounded_nodes(model.graph)
     yield from _growing_tensors(model)
 
 
@@ -83,8 +91,27 @@ def _bad_constants(graph: GraphProto) -> Iterator[str]:
             yield f"its constant {tensor.name!r} claims the shape {list(tensor.dims)}"
 
 
+def _unbounded_nodes(graph: GraphProto) -> Iterator[str]:
+    """A reshape that mixes records, or a convolution other than Covey's own."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        attributes = {attribute.name: list(attribute.ints) for attribute in node.attribute}
+        if node.op_type == "Reshape" and (attributes or not _keeps_records(constants.get(node.input[-1]))):
+            yield "its node Reshape takes another shape than a constant one that keeps each record to itself"
+        if node.op_type == "Conv" and attributes not in CONVOLUTIONS:
+            yield f"its node Conv has the attributes {attributes}, expected one of {CONVOLUTIONS}"
+
+
+def _keeps_records(shape: TensorProto | None) -> bool:
+    """Whether a constant says: as many rows as there are, and a stated size for each."""
+    if shape is None or shape.data_type != TensorProto.INT64 or len(shape.raw_data) != 8 * math.prod(shape.dims):
+        return False
+    sizes = memoryview(shape.raw_data).cast("q").tolist()
+    return 2 <= len(sizes) <= 4 and sizes[0] == 0 and all(size > 0 for size in sizes[1:])
+
+
 def _growing_tensors(model: ModelProto) -> Iterator[str]:
-    """What one record makes of the graph: every tensor's shape must be known and small."""
+    """What a batch makes of the graph: every tensor's shape must be known, but for the number of records, and small."""
     try:
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
@@ -96,11 +123,28 @@ def _growing_tensors(model: ModelProto) -> Iterator[str]:
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
         if _elements(value) > MAX_ELEMENTS:
             yield f"its tensor {value.name!r} grows to {_elements(value)} elements for one record"
+        if _elements(value, records=BATCH) > MAX_BATCH_ELEMENTS:
+            yield f"its tensor {value.name!r} grows to {_elements(value, records=BATCH)} elements for {BATCH} records"
+    yield from _heavy_convolutions(inferred)
 
 
-def _elements(value: ValueInfoProto) -> int:
-    """How many elements one record makes; a shape that is not known counts as endless."""
+def _heavy_convolutions(inferred: GraphProto) -> Iterator[str]:
+    """Each of a convolution's outputs takes as many products as the kernel of one channel holds."""
+    kernels = {tensor.name: list(tensor.dims) for tensor in inferred.initializer}
+    values = {value.name: value for value in (*inferred.value_info, *inferred.output)}
+    kernels |= {name: [size.dim_value for size in value.type.tensor_type.shape.dim] for name, value in values.items()}
+    for node in inferred.node:
+        if node.op_type != "Conv":
+            continue
+        kernel = kernels.get(node.input[1], [0])
+        products = _elements(values[node.output[0]]) * math.prod(kernel[1:])
+        if min(kernel) < 1 or products > MAX_PRODUCTS:
+            yield f"its node Conv takes {products} products for one record, expected at most {MAX_PRODUCTS}"
+
+
+def _elements(value: ValueInfoProto, *, records: int = 1) -> int:
+    """How many elements a number of records makes; a shape that is not known counts as endless."""
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
-        return MAX_ELEMENTS + 1
-    return math.prod(size.dim_value if size.HasField("dim_value") else 1 for size in tensor.shape.dim)
+        return MAX_BATCH_ELEMENTS + 1
+    return math.prod(size.dim_value if size.HasField("dim_value") else records for size in tensor.shape.dim)

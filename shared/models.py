@@ -7,6 +7,7 @@ from shared.tasks import Window
 
 Stage = Literal["candidate", "released", "withdrawn"]
 Precision = Literal["fp32", "int8"]
+Recipe = Literal["", "qdq-1"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +35,31 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What a release answered where it was made: integers, because signed metadata holds no floats.
+
+    `scores` are millionths, record by record, for the made-up records that `seed` draws from the task's declared
+    bounds; a device's answers may differ by `tolerance` millionths.
+    """
+
+    seed: int
+    scores: tuple[int, ...]
+    tolerance: int = 1000
+
+    def __post_init__(self) -> None:
+        """Refuse what no device could repeat."""
+        if self.seed < 0 or not self.scores or self.tolerance < 0:
+            raise ValueError("seed and tolerance must not be negative, and scores must not be empty")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """One signed offer of a version: the `custom` of a TUF target, so it holds no floats.
 
     The highest `number` of a task is in force; withdrawing publishes older weights as a newer release.
-    `ceiling_bp` is the largest share of the fleet that may run it, in basis points.
+    `ceiling_bp` is the largest share of the fleet that may run it, in basis points. `recipe` says how a device makes
+    int8 of fp32, empty where int8 travels; `delta_base` is the SHA-256 of the fp32 file that the artifact `delta`
+    changes into this one's.
     """
 
     number: int
@@ -49,12 +70,19 @@ class Release:
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     ceiling_bp: int = 10_000
     published_at: int = 0
+    recipe: Recipe = ""
+    reference: Reference | None = None
+    delta_base: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """The answer for one record: the likeliest class, each class's probability, and which model said so."""
+    """The answer for one record: the likeliest class, each class's probability, and which model said so.
 
+    `id` is what its outcome may be told by, much later.
+    """
+
+    id: str
     label: str
     scores: dict[str, float]
     release: int

@@ -1,7 +1,7 @@
 """A federation that signs and a device that installs, without a network between them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from tuf.api import exceptions
 from tuf.ngclient import FetcherInterface
 
-from client.config import AgentHome
+from client.config import AgentHome, TaskHome
 from client.installed import current_release
 from client.updates import Updates, fetch_task
+from client.updating import TaskUpdate
 from server.config import Federation
 from server.export import export
 from server.promotion import promote
@@ -20,7 +21,11 @@ from server.releases import create_repository, publish_release, publish_task
 from server.store import Store
 from shared import wire
 from shared.architecture import size
+from shared.errors import ReleaseError
 from shared.models import Precision, Release
+from shared.quantization import RECIPE
+from shared.reference import make_reference
+from shared.runtime import open_model
 from shared.tasks import Task, Window
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
@@ -29,12 +34,13 @@ AGENT_TOML = """
 name = "press"
 coordinator = "coordinator"
 federation = "works"
-task = "machines"
-data = "rows.parquet"
 
 [budget]
 epsilon = 4.0
 delta = 1e-5
+
+[tasks.machines]
+data = "rows.parquet"
 """
 
 
@@ -76,6 +82,17 @@ class Works:
 
     def publish(self, seed: int) -> Release:
         """Sign a model that no gate has seen, for tests of what comes after."""
+        return self.publish_weights(some_weights(self.task, seed=seed), version=self.add_version(seed))
+
+    def publish_weights(self, weights: NDArray[np.float32], *, version: int) -> Release:
+        fp32 = export(self.task, weights, version=version)
+        draft = replace(
+            self.draft(version), recipe=RECIPE, reference=make_reference(self.task, open_model(fp32), seed=version)
+        )
+        return publish_release(self.federation, draft, {"fp32.onnx": fp32, "task.json": wire.to_json(self.task)})
+
+    def publish_as_before(self, seed: int) -> Release:
+        """A release in the form of version 0.1.0: int8 travels, and nothing says what the model should answer."""
         version, weights = self.add_version(seed), some_weights(self.task, seed=seed)
         models = {f"{p}.onnx": export(self.task, weights, version=version, precision=p) for p in PRECISIONS}
         return publish_release(self.federation, self.draft(version), {**models, "task.json": wire.to_json(self.task)})
@@ -87,11 +104,24 @@ class Works:
     def repository(self) -> Path:
         return self.federation.repository
 
+    def look(self) -> TaskUpdate:
+        """What one look at the releases did."""
+        (found,) = Updates(self.home, fetcher=DirectoryFetcher(self.repository)).check().tasks
+        return found
+
     def check(self) -> int | None:
-        return Updates(self.home, fetcher=DirectoryFetcher(self.repository)).check()
+        """The release that one look installed, None for none; whatever went wrong is raised."""
+        found = self.look()
+        if found.reason:
+            raise ReleaseError(found.reason)
+        return found.release if found.installed else None
+
+    @property
+    def place(self) -> TaskHome:
+        return self.home.task(self.task.name)
 
     def serving(self) -> int:
-        return current_release(self.home)
+        return current_release(self.place)
 
 
 def build_works(folder: Path, task: Task | None = None) -> Works:

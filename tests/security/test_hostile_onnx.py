@@ -69,6 +69,14 @@ def multiply_tensors_out(model: ModelProto) -> None:
     model.graph.node.insert(0, helper.make_node("Mul", ["tall", "wide"], ["big"]))
 
 
+def multiply_records_out(model: ModelProto) -> None:
+    """A tensor that is small for one record and takes 1 GiB for the batch that a self-test asks."""
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((1, 1 << 20), np.float32), "wide"))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.int64), "first"))
+    model.graph.node.insert(0, helper.make_node("Mul", ["one", "wide"], ["big"]))
+    model.graph.node.insert(0, helper.make_node("Gather", ["numbers", "first"], ["one"], axis=1))
+
+
 def have_too_many_nodes(model: ModelProto) -> None:
     for index in range(hostile.MAX_NODES):
         model.graph.node.insert(0, helper.make_node("Not", ["scores"], [f"n{index}"]))
@@ -81,7 +89,7 @@ def train_itself(model: ModelProto) -> None:
 ATTACKS = [
     keep_weights_elsewhere, point_elsewhere_quietly, import_another_domain, use_another_domain, use_a_newer_opset,
     loop_for_ever, make_noise, hide_a_graph, define_functions, claim_a_huge_constant, claim_a_negative_shape,
-    multiply_tensors_out, have_too_many_nodes, train_itself,
+    multiply_tensors_out, multiply_records_out, have_too_many_nodes, train_itself,
 ]  # fmt: skip
 
 

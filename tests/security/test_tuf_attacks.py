@@ -3,7 +3,9 @@
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,14 @@ from releasing import Works, build_works
 from tuf.api.metadata import Metadata, Root
 
 from client.inference import Predictor
+from client.installed import file_of
 from server import repository as repository_module
-from server.releases import publish_release, renew
+from server.releases import publish_release, published_releases, renew
 from server.repository import Repository
+from shared import wire
+from shared.delta import make_delta
 from shared.errors import CoveyError, ReleaseError
+from shared.models import Artifact
 
 
 @pytest.fixture
@@ -35,7 +41,17 @@ def metadata(works: Works, name: str) -> Path:
 
 
 def model_file(works: Works, number: int) -> Path:
-    return next((works.repository / "targets" / "releases" / "machines" / str(number)).glob("*.fp32.onnx"))
+    return target_file(works, number, "fp32.onnx")
+
+
+def target_file(works: Works, number: int, name: str) -> Path:
+    return next((works.repository / "targets" / "releases" / "machines" / str(number)).glob(f"*.{name}"))
+
+
+def lose_the_delta(works: Works) -> Path:
+    """So that the whole file must travel; returns that file."""
+    target_file(works, 2, "delta.bin").unlink()
+    return model_file(works, 2)
 
 
 def steal_key(works: Works, role: str) -> None:
@@ -52,28 +68,28 @@ def publish_something(works: Works) -> None:
 
 
 def change_a_byte(works: Works) -> None:
-    file = model_file(works, 2)
+    file = lose_the_delta(works)
     data = bytearray(file.read_bytes())
     data[100] ^= 1
     file.write_bytes(data)
 
 
 def grow_the_file(works: Works) -> None:
-    file = model_file(works, 2)
+    file = lose_the_delta(works)
     file.write_bytes(file.read_bytes() + b"more" * 1000)
 
 
 def cut_the_file(works: Works) -> None:
-    file = model_file(works, 2)
+    file = lose_the_delta(works)
     file.write_bytes(file.read_bytes()[:-1])
 
 
 def swap_two_files(works: Works) -> None:
-    shutil.copy(model_file(works, 1), model_file(works, 2))
+    shutil.copy(model_file(works, 1), lose_the_delta(works))
 
 
 def lose_the_file(works: Works) -> None:
-    model_file(works, 2).unlink()
+    lose_the_delta(works).unlink()
 
 
 def expire_the_timestamp(works: Works) -> None:
@@ -153,6 +169,66 @@ def test_an_attack_leaves_the_device_as_it_was(attack: Callable[[Works], None], 
         works.check()
     assert works.serving() == before
     assert Predictor(works.home).predict({"load": 0.5}).scores == answer
+
+
+def sign_another_delta(works: Works, change: Callable[[bytes], bytes], base: str = "") -> None:
+    """Sign release 2 anew as release 3 with a delta of the attacker's making, whole file and all else as they are."""
+    repository = Repository(works.federation)
+    signed = published_releases(works.federation, "machines")[-1]
+    body = change(target_file(works, 2, "delta.bin").read_bytes())
+    folder, targets = "releases/machines/3", repository.targets()
+    files = {"fp32.onnx": model_file(works, 2).read_bytes(), "delta.bin": body, "task.json": wire.to_json(works.task)}
+    artifacts = {
+        name.partition(".")[0]: Artifact(path=f"{folder}/{name}", sha256=sha256(body).hexdigest(), bytes=len(body))
+        for name, body in files.items()
+    }
+    release = replace(signed, number=3, artifacts=artifacts, delta_base=base or signed.delta_base)
+    for name, body in files.items():
+        repository.add(targets, f"{folder}/{name}", body, wire.encode(release))
+    repository.commit(targets)
+
+
+def of_another_base(works: Works) -> bytes:
+    new = model_file(works, 2).read_bytes()
+    return make_delta(bytes(reversed(new)), new)
+
+
+DELTAS: dict[str, Callable[[bytes], bytes]] = {
+    "nothing": lambda _: b"",
+    "noise": lambda _: bytes(range(256)),
+    "a truncated delta": lambda delta: delta[: len(delta) // 2],
+    "a changed byte": lambda delta: delta[:-20] + bytes([delta[-20] ^ 1]) + delta[-19:],
+    "a bomb": lambda _: make_delta(b"", bytes(1_000_000)),
+}
+
+
+@pytest.mark.parametrize("delta", DELTAS)
+def test_a_wrong_delta_costs_its_bytes_and_the_whole_file_is_fetched(delta: str, works: Works) -> None:
+    """Even a signed one: what it makes is held against the signed hash of the whole."""
+    sign_another_delta(works, DELTAS[delta])
+    wrong, whole = target_file(works, 3, "delta.bin").stat().st_size, model_file(works, 2).stat().st_size
+    found = works.look()
+    assert (found.release, found.fetched) == (3, wrong + whole)
+    assert file_of(works.place.releases / "3", "fp32").read_bytes() == model_file(works, 2).read_bytes()
+
+
+def test_a_delta_that_is_for_another_base_than_it_says_is_not_used(works: Works) -> None:
+    sign_another_delta(works, lambda _: of_another_base(works))
+    assert works.check() == 3
+    assert file_of(works.place.releases / "3", "fp32").read_bytes() == model_file(works, 2).read_bytes()
+
+
+def test_a_delta_for_a_file_that_is_not_here_is_not_fetched(works: Works) -> None:
+    sign_another_delta(works, lambda delta: delta, base="0" * 64)
+    found = works.look()
+    assert (found.release, found.fetched) == (3, model_file(works, 2).stat().st_size)
+
+
+def test_a_delta_on_the_way_is_not_trusted(works: Works) -> None:
+    """Whoever holds the network can cost the device a few bytes more, and no more."""
+    file = target_file(works, 2, "delta.bin")
+    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    assert works.check() == 2
 
 
 def test_without_an_attack_the_device_moves_on(works: Works) -> None:

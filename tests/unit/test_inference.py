@@ -8,21 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from asking import make_home
+from machines import small_task
 from numpy.typing import NDArray
-from releasing import PRECISIONS, Works, build_works, some_weights
+from releasing import Works, build_works, some_weights
 
 from client.inference import Predictor
 from client.selftest import try_release
 from server.export import export
 from shared.architecture import size
 from shared.errors import ContractError, ReleaseError
+from shared.features import Cycle, Number
 from shared.synthetic import make_columns, to_records
 from shared.tasks import Gates, Task
 
 
-@pytest.fixture
-def works(tmp_path: Path) -> Works:
-    works = build_works(tmp_path)
+@pytest.fixture(scope="module")
+def works(tmp_path_factory: pytest.TempPathFactory) -> Works:
+    works = build_works(tmp_path_factory.mktemp("works"))
     works.publish(seed=1)
     works.check()
     return works
@@ -104,7 +107,7 @@ def test_threads_may_share_a_predictor(works: Works, predictor: Predictor) -> No
 
 
 def test_a_release_directory_answers_by_itself(works: Works, predictor: Predictor) -> None:
-    alone = Predictor(works.home.releases / "1")
+    alone = Predictor(works.place.releases / "1")
     assert alone.predict({"load": 0.2}).scores == predictor.predict({"load": 0.2}).scores
 
 
@@ -119,30 +122,64 @@ def test_a_prediction_loads_no_training_and_no_trust(works: Works) -> None:
     assert found.stdout.strip() == "[]"
 
 
-TRIALS: dict[str, tuple[Gates, str]] = {
-    "slow": (Gates(max_latency_us=0.001), "a record takes"),
-    "coarse": (Gates(max_int8_loss=1e-9), "int8 differs from fp32"),
-}
+def test_a_prepared_record_is_answered_as_a_record(tmp_path: Path) -> None:
+    task = small_task(features=(Number(name="load", low=0.0, high=1.0, missing=0.5), Cycle(name="hour", period=24.0)))
+    predictor = Predictor(make_home(tmp_path / "h", task))
+    for record in ({"load": 0.3, "hour": 7.0}, {"load": None, "hour": 8.0}):
+        numbers = np.array([[np.nan if value is None else value for value in record.values()]], dtype=np.float32)
+        assert predictor.predict_prepared(numbers).scores == predictor.predict(record).scores
+    for wrong in (numbers[0], numbers.astype(np.float64), np.zeros((1, 3), np.float32), np.zeros((2, 2), np.float32)):
+        with pytest.raises(ContractError, match="float32 of shape"):
+            predictor.predict_prepared(wrong)
 
 
-def models(task: Task, weights: NDArray[np.float32]) -> dict[str, bytes]:
-    return {precision: export(task, weights, version=1, precision=precision) for precision in PRECISIONS}
+def test_a_task_with_words_takes_no_prepared_numbers_alone(predictor: Predictor) -> None:
+    with pytest.raises(ContractError, match="1 words"):
+        predictor.predict_prepared(np.zeros((1, 2), np.float32))
 
 
-@pytest.mark.parametrize("trial", TRIALS)
-def test_a_release_that_does_badly_here_is_refused(trial: str, works: Works) -> None:
-    gates, words = TRIALS[trial]
-    with pytest.raises(ReleaseError, match=words):
-        try_release(replace(works.task, gates=gates), **models(works.task, some_weights(works.task, seed=1)))
+def test_threads_may_share_a_predictor_of_numbers(tmp_path: Path) -> None:
+    """Numbers lie in memory that is bound once: each thread must have its own."""
+    task = small_task(features=(Number(name="load", low=0.0, high=1.0, missing=0.5),))
+    predictor = Predictor(make_home(tmp_path / "h", task))
+    records = [{"load": row / 500} for row in range(500)]
+    alone = [predictor.predict(record).scores for record in records]
+    assert len({tuple(scores.values()) for scores in alone}) > 400
+    with ThreadPoolExecutor(4) as pool:
+        assert [found.scores for found in pool.map(predictor.predict, records)] == alone
+
+
+def test_rows_are_named_each(predictor: Predictor) -> None:
+    found = predictor.predict_rows({"load": [0.1, 0.9], "site": ["north", None]})
+    assert len({one.id for one in found}) == 2
+    assert found[1].scores == pytest.approx(predictor.predict({"load": 0.9}).scores, abs=1e-6)
+    assert predictor.predict_rows({}) == []
+
+
+def test_a_prediction_is_explained_by_the_columns_that_moved_it(predictor: Predictor) -> None:
+    found = predictor.explain({"load": 0.9, "site": "north"})
+    assert found.keys() == {"load", "hour", "site"}
+    assert any(found.values())
+    assert predictor.explain({}).keys() == found.keys()
+
+
+def trial(works: Works, task: Task, weights: NDArray[np.float32]) -> None:
+    try_release(task, works.draft(1), export(task, weights, version=1))
+
+
+def test_a_release_that_is_slow_here_is_refused(works: Works) -> None:
+    slow = replace(works.task, gates=Gates(max_latency_us=0.001))
+    with pytest.raises(ReleaseError, match="a record takes"):
+        trial(works, slow, some_weights(slow, seed=1))
 
 
 def test_a_model_that_answers_no_probabilities_is_refused(works: Works) -> None:
-    endless = np.full(size(works.task), 3e38, np.float32)
     with pytest.raises(ReleaseError, match="not probabilities"):
-        try_release(works.task, **models(works.task, endless))
+        trial(works, works.task, np.full(size(works.task), 3e38, np.float32))
 
 
 def test_a_model_of_another_task_is_refused(works: Works) -> None:
     other = replace(works.task, features=works.task.features[:2])
+    model = export(other, some_weights(other, seed=1), version=1)
     with pytest.raises(ReleaseError, match="does not answer"):
-        try_release(works.task, **models(other, some_weights(other, seed=1)))
+        try_release(works.task, works.draft(1), model)

@@ -15,7 +15,7 @@ from machines import small_task
 from client import enrol
 from client.config import AgentHome
 from client.policy import fingerprint
-from client.settings import set_paused
+from client.policyfile import set_paused
 from client.store import AgentStore
 from server.config import Federation, Settings
 from server.enroll import invite
@@ -101,7 +101,7 @@ def test_joining_makes_an_agent_whose_key_is_its_owners_alone(
     explanation = join(home, invitation, data_file)
 
     settings = home.settings()
-    assert (settings.name, settings.task, settings.budget.epsilon) == ("kestrel", "machines", 8.0)
+    assert (settings.name, list(settings.tasks), settings.budget.epsilon) == ("kestrel", ["machines"], 8.0)
     assert settings.budget.delta == small_task().privacy.delta
     assert home.key.stat().st_mode & 0o777 == 0o600
     assert json.loads(Files.enrolled[0])["token"] == invitation.token

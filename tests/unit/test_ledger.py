@@ -1,5 +1,6 @@
 """The ledger: charge, seal, send; each once, in this order, within the budget."""
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from client.ledger import Ledger
+from client.policy import Limit
 from client.store import AgentStore
 from shared import accounting
 from shared.errors import BudgetExhausted, NotEligible
@@ -25,7 +27,8 @@ def ledger() -> Iterator[Ledger]:
 
 
 def charge(ledger: Ledger, request: str, *events: SampledGaussian, budget: PrivacyBudget = GENEROUS) -> bytes | None:
-    return ledger.charge(request, task="flights", purpose="training", events=events or (ROUND,), budget=budget)
+    limits = [Limit(what="the budget", budget=budget)]
+    return ledger.charge(request, task="flights", purpose="training", events=events or (ROUND,), limits=limits)
 
 
 def spent(ledger: Ledger) -> float:
@@ -133,6 +136,43 @@ def test_all_purposes_add_up_to_one_epsilon(ledger: Ledger) -> None:
     together = [SampledGaussian(noise_multiplier=1.2, sample_rate=1 / 32, steps=80)] + [COUNT] * 10
     assert spent(ledger) == pytest.approx(accounting.epsilon(together, delta=DELTA), rel=1e-12)
     assert ledger.spent(DELTA).releases == 10
+
+
+def test_each_limit_counts_its_own_task_and_its_own_days(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share is one task's, a period forgets after its days, and the whole budget forgets nothing."""
+    once = PrivacyBudget(epsilon=accounting.epsilon([ROUND], delta=DELTA) * 1.001, delta=DELTA)
+    thrice = PrivacyBudget(epsilon=accounting.epsilon([ROUND] * 3, delta=DELTA) * 1.001, delta=DELTA)
+    today = [1_000_000.0]
+    monkeypatch.setattr("client.ledger.time.time", lambda: today[0])
+    monkeypatch.setattr("client.store.time.time", lambda: today[0])
+
+    def ask(request: str, task: str) -> bool:
+        limits = [
+            Limit(what="all", budget=thrice), Limit(what="share", budget=once, task="shared"),
+            Limit(what="period", budget=once, days=7.0),
+        ]  # fmt: skip
+        try:
+            ledger.charge(request, task=task, purpose="training", events=(ROUND,), limits=[
+                limit for limit in limits if limit.task in (None, task)
+            ])  # fmt: skip
+        except BudgetExhausted as reason:
+            said.append(str(reason))
+            return False
+        return True
+
+    said: list[str] = []
+    assert ask("a", "shared")
+    assert not ask("b", "other")  # the period is spent, whichever task spent it
+    today[0] += 8 * 86_400
+    assert not ask("c", "shared")  # its share is spent for ever
+    assert ask("d", "other")
+    today[0] += 8 * 86_400
+    assert ask("e", "other")
+    today[0] += 8 * 86_400
+    assert not ask("f", "other")  # the whole budget never comes back
+    assert [re.findall("but (.*) grants", text) for text in said] == [["period"], ["share"], ["all"]]
+    today[0] -= 100 * 86_400
+    assert not ask("g", "third")  # a clock that was set back finds the charges of its future
 
 
 def test_spending_survives_closing_the_store(tmp_path: Path) -> None:

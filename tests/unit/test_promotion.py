@@ -47,7 +47,7 @@ def test_a_promoted_version_is_signed_recorded_and_audited(works: Works) -> None
     release = works.promote(seed=1)
     assert works.store.releases() == published_releases(works.federation, "machines") == [release]
     assert works.store.version(release.version).stage == "released"
-    assert set(release.artifacts) == {"fp32", "int8", "task"}
+    assert set(release.artifacts) == {"fp32", "task"}
     assert all(verdict["passed"] for verdict in json.loads(works.store.gates(release.number)))
     assert works.store.audit_log()[0].act == "promote"
 

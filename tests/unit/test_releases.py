@@ -45,7 +45,7 @@ def test_a_task_is_signed_once_and_changed_by_a_higher_revision(works: Works) ->
     with pytest.raises(InputError, match="signed at revision 2"):
         publish_task(works.federation, works.task)
     works.check()
-    assert json.loads(works.home.task_file.read_bytes())["revision"] == 2
+    assert json.loads(works.place.signed.read_bytes())["revision"] == 2
 
 
 def test_a_device_takes_the_only_task_or_asks_which(works: Works) -> None:
@@ -111,7 +111,7 @@ def test_a_look_without_news_asks_for_two_files(works: Works) -> None:
     works.publish(seed=1)
     works.check()
     fetcher = DirectoryFetcher(works.repository)
-    assert Updates(works.home, fetcher=fetcher).check() is None
+    assert not Updates(works.home, fetcher=fetcher).check().installed
     assert fetcher.asked == ["metadata/2.root.json", "metadata/timestamp.json"]
 
 

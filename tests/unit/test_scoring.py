@@ -29,7 +29,7 @@ def works(tmp_path: Path) -> Works:
 def test_every_row_of_the_window_is_scored_in_order(works: Works, tmp_path: Path) -> None:
     works.publish(seed=1)
     works.check()
-    found = score(works.home, FIRST_DAYS, tmp_path / "scores.parquet")
+    found = score(works.place, FIRST_DAYS, tmp_path / "scores.parquet")
     kept = pl.read_parquet(tmp_path / "scores.parquet")
     frame = machine_rows(310).filter(pl.col("at").dt.day() <= 10)
     assert found.rows == len(kept) == len(frame) == 100
@@ -44,11 +44,11 @@ def test_every_row_of_the_window_is_scored_in_order(works: Works, tmp_path: Path
 
 def test_before_the_first_release_there_is_nothing_to_score_with(works: Works, tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match="no release to answer with yet; `covey-agent update`"):
-        score(works.home, Window(), tmp_path / "scores.parquet")
+        score(works.place, Window(), tmp_path / "scores.parquet")
 
 
 def test_a_place_that_cannot_be_written_is_named(works: Works, tmp_path: Path) -> None:
     works.publish(seed=1)
     works.check()
     with pytest.raises(InputError, match=r"nowhere/scores\.parquet cannot be written"):
-        score(works.home, Window(), tmp_path / "nowhere" / "scores.parquet")
+        score(works.place, Window(), tmp_path / "nowhere" / "scores.parquet")

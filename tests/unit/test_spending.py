@@ -1,12 +1,15 @@
 """What our plans cost each device: an upper bound, equal to the accountant's own answer."""
 
+import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from server.records import Device, Run, SurveyRequest
-from server.spending import Spending, campaign_event, charges, course, merged, spending, survey_events
+from server.spending import Spending, all_of, campaign_event, charges, course, merged, spending, survey_events
+from server.surveys import plan_survey
 from shared import accounting, wire
 from shared.privacy import SampledGaussian
 from shared.rounds import RoundPlan, RoundResult
@@ -38,10 +41,13 @@ def asked(task: Task, *, cohort: tuple[str, ...], refusals: dict[str, str], fail
     )  # fmt: skip
 
 
-def survey(task: Task, *, features: bool, started_at: float | None = 150.0, finished_at: float | None = 200.0) -> Run:
+def survey(
+    task: Task, *, features: bool, started_at: float | None = 150.0, finished_at: float | None = 200.0, **cells: bool
+) -> Run:
     request = SurveyRequest(
-        task=task.name, release=1, window=Window(), role="current", features=features, quorum=1, deadline_seconds=1.0
-    )
+        task=task.name, release=1, window=Window(), role="current", features=features, quorum=1, deadline_seconds=1.0,
+        **cells,
+    )  # fmt: skip
     return Run(
         id=2, task=task.name, kind="survey", state="failed", request=wire.to_json(request).decode(), created_at=0.0,
         started_at=started_at, finished_at=finished_at,
@@ -78,9 +84,35 @@ def test_a_survey_counts_for_every_device_that_was_enrolled_even_if_it_failed(fl
 
 
 def test_a_survey_of_the_score_alone_costs_one_event_and_one_that_never_began_none(flights: Task) -> None:
-    assert len(survey_events(survey(flights, features=False), flights.drift)) == 1
+    assert len(survey_events(survey(flights, features=False), flights)) == 1
     waiting = survey(flights, features=True, started_at=None, finished_at=None)
     assert charges(flights, [device("a")], [], [waiting])[0].surveys == 0
+
+
+def test_counting_the_contract_and_the_outcomes_costs_one_event_each(flights: Task) -> None:
+    task = replace(flights, drift=replace(flights.drift, outcome_noise_multiplier=9.0))
+    found = survey_events(survey(task, features=True, contract=True, outcomes=True), task)
+    assert [event.noise_multiplier for event in found] == [10.0, 14.0, 20.0, 9.0]
+    assert found == list(all_of(task))
+    assert len(all_of(flights)) == 3
+    alone = survey_events(survey(task, features=False, contract=True), task)
+    assert [event.noise_multiplier for event in alone] == [10.0, 20.0]
+
+
+def test_what_a_plan_charges_is_what_the_spending_says(flights: Task) -> None:
+    task = replace(flights, drift=replace(flights.drift, outcome_noise_multiplier=9.0))
+    for features, contract, outcomes in product((False, True), repeat=3):
+        run = survey(task, features=features, contract=contract, outcomes=outcomes)
+        plan = plan_survey(run.id, task, wire.from_json(SurveyRequest, run.request.encode()))
+        assert list(plan.events) == survey_events(run, task)
+
+
+def test_a_survey_that_was_queued_by_an_older_covey_asked_for_no_rules(flights: Task) -> None:
+    run = survey(flights, features=True)
+    document = json.loads(run.request)
+    del document["contract"], document["outcomes"]
+    assert len(survey_events(replace(run, request=json.dumps(document)), flights)) == 2
+    assert len(survey_events(replace(run, request="{}"), flights)) == 3
 
 
 def test_the_room_left_is_as_many_campaigns_as_fit_under_the_ceiling(flights: Task) -> None:
