@@ -3,76 +3,154 @@
 A prediction loads NumPy and ONNX Runtime only; the file was verified and tried when it was installed.
 """
 
+import math
+import os
+import secrets
+import threading
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from client.config import AgentHome
-from client.installed import Installed, read_release, serving
-from shared.errors import ContractError, ReleaseError
-from shared.feeds import SCORES, Feeds, to_feeds
+from client.config import AgentHome, TaskHome
+from client.installed import Installed, read_explanation, read_release, serving
+from client.prepare import Columns, FieldError, Preparer, Record, Value
+from client.recorder import Recorder
+from shared.errors import ContractError, InputError, ReleaseError
 from shared.models import Prediction
-from shared.runtime import Scores, ask, open_model
+from shared.runtime import Desk, Scores, ask, open_model
+from shared.tasks import Task
 
-Value = float | str | None
+if TYPE_CHECKING:
+    from client.attributions import Explainer
+
+__all__ = ["Columns", "FieldError", "Predictor", "Record", "Value"]
+
+
+class _Ids:
+    """Names for predictions: a prefix that each process draws at random, and a count."""
+
+    def __init__(self) -> None:
+        self.start()
+        os.register_at_fork(after_in_child=self.start)
+
+    def start(self) -> None:
+        """Begin anew under another prefix; a forked child must not count on where its parent stands."""
+        self.prefix, self.next = secrets.token_hex(8), count(1).__next__
+
+    def take(self) -> str:
+        """A name that no other prediction has."""
+        return f"{self.prefix}-{self.next():x}"
+
+
+_ids = _Ids()
+
+
+class _Desks(threading.local):
+    """A desk a thread, laid out when the thread first asks."""
+
+    def __init__(self, session: Any, task: Task) -> None:
+        self.desk = Desk(session, numbers=len(task.numbers), texts=len(task.texts), classes=len(task.label.classes))
 
 
 class Predictor:
     """Answers with the release that served when it was made; safe to use from several threads."""
 
-    def __init__(self, place: AgentHome | Path) -> None:
-        """`place` is an agent's home, or one release's directory; raise `ReleaseError` if nothing there serves."""
-        installed = _find(place)
-        self._task = installed.task
-        self._release = installed.release
+    def __init__(
+        self, place: AgentHome | TaskHome | Path, task: str | None = None, *, recorder: Recorder | None = None
+    ) -> None:
+        """`place` is an agent's home, one task of it, or one release's directory.
+
+        `task` names one where the home has several. Predictions of single records are kept for their outcome if a
+        `recorder` is given; its owner closes it. Raise `ReleaseError` if nothing there serves.
+        """
+        installed = _find(place, task)
+        self.task = installed.task
+        self._installed, self._release, self._recorder = installed, installed.release, recorder
         self._classes = installed.task.label.classes
-        self._numbers, self._texts = installed.task.numbers, installed.task.texts
-        self._fields = frozenset((*self._numbers, *self._texts))
-        self._session = open_model(installed.model)
-        self._run = self._session.run
-        self._outputs = [SCORES]
+        self._session = open_model(installed.model, optimized=installed.optimized, provider=installed.tried.provider)
+        self._preparer = Preparer(installed.task)
+        self._prepared = None if installed.task.texts else (1, len(installed.task.numbers))
+        self._fill, self._here = self._preparer.fill, _Desks(self._session, installed.task)
 
     @property
     def release(self) -> int:
         """The number of the release that answers."""
         return self._release.number
 
-    def predict(self, record: Mapping[str, Value]) -> Prediction:
+    @property
+    def version(self) -> int:
+        """The number of the model version that answers."""
+        return self._release.version
+
+    def predict(self, record: Record) -> Prediction:
         """Answer for one record; a field that is absent or None counts as missing.
 
-        Raise `ContractError` that names a field the task does not know or that holds the wrong type.
+        Raise `FieldError` that names a field the task does not know or that holds the wrong type, `ReleaseError` if
+        the model has no answer.
         """
         started = time.perf_counter_ns()
-        scores: list[float] = self._run(self._outputs, self._feeds(record))[0][0].tolist()
-        label = self._classes[scores.index(max(scores))]
-        return Prediction(
-            label=label,
-            scores=dict(zip(self._classes, scores, strict=True)),
-            release=self._release.number,
-            model_version=self._release.version,
-            latency_us=(time.perf_counter_ns() - started) / 1000,
-        )
+        desk = self._here.desk
+        prediction = self._prediction(desk.ask(self._fill(desk.row, record)), started)
+        if self._recorder is not None:
+            self._recorder.note(prediction, record)
+        return prediction
 
-    def predict_many(self, columns: Mapping[str, NDArray[Any] | Sequence[Value]]) -> Scores:
+    def predict_prepared(self, numbers: NDArray[np.float32]) -> Prediction:
+        """Answer for one record that is prepared: float32 of shape `(1, numbers)`, in the order of `task.numbers`.
+
+        NaN is missing. Nothing is recorded. Raise `ContractError` for another shape or type, or if the task has words.
+        """
+        started = time.perf_counter_ns()
+        desk = self._here.desk
+        if numbers.shape != self._prepared or numbers.dtype.char != "f":
+            raise ContractError(
+                f"the task takes float32 of shape {desk.numbers.shape} and {len(self.task.texts)} words, "
+                f"got {numbers.dtype} of shape {numbers.shape}"
+            )
+        desk.numbers[...] = numbers
+        return self._prediction(desk.ask(), started)
+
+    def predict_many(self, columns: Columns) -> Scores:
         """Probabilities of shape `(rows, classes)` for raw columns by name, each of shape `(rows,)`.
 
         A column that is absent counts as missing throughout. Raise `ContractError` as `predict` does, and
         if columns differ in length.
         """
-        return ask(self._session, self._tables(columns))
+        return ask(self._session, self._preparer.table(columns))
 
-    def predict_alone(self, columns: Mapping[str, NDArray[Any] | Sequence[Value]]) -> Scores:
+    def predict_rows(self, columns: Columns) -> list[Prediction]:
+        """As `predict_many`, with a name for each row's answer; they are recorded as `predict` records one.
+
+        Raise `ReleaseError` too if the model has no answer for one of the rows.
+        """
+        started = time.perf_counter_ns()
+        scores = self.predict_many(columns)
+        if not np.isfinite(scores).all():
+            raise ReleaseError(
+                f"release {self.release} has no answer for row {int(np.argmin(np.isfinite(scores).all(1)))}"
+            )
+        rows = scores.tolist()
+        each_ns = (time.perf_counter_ns() - started) // max(len(rows), 1)
+        predictions = [self._prediction(row, time.perf_counter_ns() - each_ns) for row in rows]
+        if self._recorder is not None:
+            values = zip(*(np.asarray(column, dtype=object).tolist() for column in columns.values()), strict=True)
+            for prediction, row in zip(predictions, values, strict=True):
+                self._recorder.note(prediction, dict(zip(columns, row, strict=True)))
+        return predictions
+
+    def predict_alone(self, columns: Columns) -> Scores:
         """As `predict_many`, but each row in a call of its own; NaN where the model gives one row no answer.
 
         A signed graph may still compute across a batch, or fail on a certain row; alone, a row touches only itself
         (privacy rule 3).
         """
-        feeds, classes = self._tables(columns), len(self._classes)
+        feeds, classes = self._preparer.table(columns), len(self._classes)
         scores = np.full((len(next(iter(feeds.values()))), classes), np.nan, dtype=np.float32)
         for row in range(len(scores)):
             with suppress(ReleaseError):
@@ -80,82 +158,52 @@ class Predictor:
                 scores[row] = answer[0] if answer.shape == (1, classes) else np.nan
         return scores
 
-    def _tables(self, columns: Mapping[str, NDArray[Any] | Sequence[Value]]) -> Feeds:
-        self._require_known(columns)
-        lengths = {name: _length(name, column) for name, column in columns.items()}
-        if len(set(lengths.values())) > 1:
-            raise ContractError(f"columns differ in length: {lengths}")
-        rows = next(iter(lengths.values()), 0)
-        numbers = {name: _number_column(name, columns.get(name), rows) for name in self._numbers}
-        texts = {name: _text_column(name, columns.get(name), rows) for name in self._texts}
-        return to_feeds(self._task, numbers | texts)
+    def explain(self, record: Record) -> dict[str, float]:
+        """How much each raw column moved the answer for one record; raise `ReleaseError` if no graph here can say."""
+        whole = dict.fromkeys((*self.task.numbers, *self.task.texts)) | dict(record)
+        return self._explainer.explain(self._preparer.table({name: [value] for name, value in whole.items()}))
 
-    def _feeds(self, record: Mapping[str, Value]) -> Feeds:
-        self._require_known(record)
-        numbers = [_number(name, record.get(name)) for name in self._numbers]
-        with np.errstate(over="ignore"):
-            feeds: Feeds = {"numbers": np.array([numbers], dtype=np.float32)}
-        if self._texts:
-            feeds["texts"] = np.array([[_text(name, record.get(name)) for name in self._texts]], dtype=object)
-        return feeds
+    def outcome(self, prediction: str, label: str) -> bool:
+        """Say what became of a prediction, by its id; False if no such prediction is kept here.
 
-    def _require_known(self, fields: Mapping[str, Any]) -> None:
-        if not fields.keys() <= self._fields:
-            unknown = sorted(str(name) for name in fields.keys() - self._fields)
-            raise ContractError(f"the task knows no field {unknown}; it takes {sorted(self._fields)}")
+        Raise `ContractError` for a label that the task does not have, `InputError` if nothing records here.
+        """
+        if label not in self._classes:
+            raise FieldError(f"label must be one of {list(self._classes)}, got {ascii(label)[:40]}", field="label")
+        if self._recorder is None:
+            raise InputError("this Predictor was made without a recorder, so no prediction waits for its outcome")
+        return self._recorder.outcome(prediction, label)
+
+    def _prediction(self, scores: list[float], started: int) -> Prediction:
+        if not math.isfinite(sum(scores)):
+            raise ReleaseError(f"release {self._release.number} has no answer: a score is not finite")
+        return Prediction(
+            id=_ids.take(),
+            label=self._classes[scores.index(max(scores))],
+            scores=dict(zip(self._classes, scores, strict=True)),
+            release=self._release.number,
+            model_version=self._release.version,
+            latency_us=(time.perf_counter_ns() - started) / 1000,
+        )
+
+    @cached_property
+    def _explainer(self) -> "Explainer":
+        graph = read_explanation(self._installed)
+        if graph is None:
+            raise ReleaseError(f"release {self.release} cannot be explained here yet; `covey-agent update` builds that")
+        from client.attributions import Explainer
+
+        return Explainer(self.task, graph)
 
 
-def _find(place: AgentHome | Path) -> Installed:
+def _find(place: AgentHome | TaskHome | Path, task: str | None) -> Installed:
     if isinstance(place, Path) and (place / "release.json").exists():
         return read_release(place)
-    home = place if isinstance(place, AgentHome) else AgentHome(place)
-    installed = serving(home)
+    if isinstance(place, Path):
+        place = AgentHome(place)
+    if isinstance(place, AgentHome):
+        place = place.only_task(task)
+    installed = serving(place)
     if installed is None:
-        raise ReleaseError(f"{home.path} has no release to answer with yet; `covey-agent update` looks for one")
+        raise ReleaseError(f"{place.path} has no release to answer with yet; `covey-agent update` looks for one")
     return installed
-
-
-def _number(name: str, value: Value) -> float:
-    if type(value) is float:
-        return value
-    if value is None:
-        return np.nan
-    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
-        with suppress(OverflowError):
-            return float(value)
-    raise _mistyped(name, "a number", value)
-
-
-def _text(name: str, value: Value) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        with suppress(UnicodeEncodeError):
-            value.encode()
-            return value
-    raise _mistyped(name, "words", value)
-
-
-def _mistyped(name: str, expected: str, value: object) -> ContractError:
-    return ContractError(f"field {name!r} takes {expected}, got {type(value).__name__} {ascii(value)[:40]}")
-
-
-def _length(name: str, column: Any) -> int:
-    if np.ndim(column) != 1:
-        raise ContractError(f"column {name!r} takes one value a row, got {np.ndim(column)} dimensions")
-    return len(column)
-
-
-def _number_column(name: str, column: Any, rows: int) -> NDArray[Any]:
-    if column is None:
-        return np.full(rows, np.nan, dtype=np.float32)
-    values = np.asarray(column)
-    if values.dtype.kind in "iuf":
-        return values
-    return np.array([_number(name, value) for value in values.tolist()], dtype=np.float64)
-
-
-def _text_column(name: str, column: Any, rows: int) -> NDArray[Any]:
-    if column is None:
-        return np.full(rows, None, dtype=object)
-    return np.array([_text(name, value) for value in np.asarray(column, dtype=object).tolist()], dtype=object)
