@@ -6,7 +6,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proofs tui check coverage bench screenshots clean
+.PHONY: help demo test proofs tui check coverage bench faults soak screenshots clean
 
 help: ## List the commands.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -28,7 +28,7 @@ demo: $(READY) ## Run the whole story on flights data (about 3 minutes) and prin
 	@$(BIN)/python -m simulations.demo
 
 test: $(READY) ## Run the tests.
-	@$(BIN)/python -m pytest -q -m "not proof"
+	@$(BIN)/python -m pytest -q -n 2 -m "not proof"
 
 proofs: $(READY) ## Run the slow proofs: stock SuperNode, coordinator kills.
 	@$(BIN)/python -m pytest -q -m proof
@@ -42,8 +42,14 @@ coverage: $(READY) ## Run the tests and say which lines they reach.
 check: $(READY) ## Lint, format, types, import contracts.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q . && $(BIN)/pyright && $(BIN)/lint-imports --no-cache
 
-bench: $(READY) ## Print all benchmark tables.
-	@$(BIN)/python -m simulations.benchmarks.latency
+bench: $(READY) ## Print all benchmark tables (about 10 minutes).
+	@$(BIN)/python -m simulations.benchmarks
+
+faults: $(READY) ## Kill, fill and spoil an agent everywhere, and print what held (about 6 minutes).
+	@$(BIN)/python -m simulations.faults
+
+soak: $(READY) ## Thirty minutes of predictions through swaps, kills and a coordinator that goes away.
+	@$(BIN)/python -m simulations.soak --minutes 30
 
 screenshots: $(READY) ## Draw the terminal UI's screenshots from what the demo left behind.
 	@$(BIN)/python -m simulations.screenshots --home demo/federation --out docs/images

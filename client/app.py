@@ -1,6 +1,6 @@
 """The ClientApp: what an agent answers when the federation asks.
 
-The same `app` runs under the embedded node, under a stock SuperNode and in process. It trusts nothing in the
+The same app runs under the embedded node, under a stock SuperNode and in process. It trusts nothing in the
 message but its bytes: the task is the signed one on this device, the limits are the owner's, and no error's
 text ever leaves (privacy rules 15 and 18).
 """
@@ -9,58 +9,50 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as MessageProto
-from numpy.typing import NDArray
 
-from client import policy
-from client.config import AgentHome, AgentSettings
+from client import conditions, policy, sequence
+from client.config import AgentHome, TaskHome
 from client.ledger import Ledger
 from client.store import AgentStore
-from shared import messages, wire
+from client.work import InProcess, Work
+from shared import messages
 from shared.architecture import size
 from shared.drift import SurveyPlan
-from shared.errors import CoveyError, InputError, NotEligible, Refusal
+from shared.errors import CoveyError, NotEligible, Refusal
 from shared.privacy import SampledGaussian
 from shared.rounds import RefusalReport, RoundPlan, TrainReport
-from shared.tasks import Task
 
 log = logging.getLogger(__name__)
 
-app = ClientApp()
-
-
-@app.train()
-def train(message: Message, context: Context) -> Message:
-    """Answer a round: charge, train, seal, return the update."""
-    return _answer(message, context, _train)
-
-
-@app.query("drift")
-def survey(message: Message, context: Context) -> Message:
-    """Answer a drift survey: charge, count with noise, seal, return the histograms."""
-    return _answer(message, context, _survey)
+Plan = TypeVar("Plan", RoundPlan, SurveyPlan)
 
 
 class Desk:
-    """What one request is answered with: the owner's settings, the signed task and the ledger."""
+    """What one request about a task is answered with: the owner's policy, the signed task and the ledger."""
 
-    def __init__(self, home: AgentHome) -> None:
-        """Open the agent's directory."""
-        self.home = home
-        self.settings: AgentSettings = home.settings()
+    def __init__(self, home: AgentHome, task: str) -> None:
+        """Open the agent's directory; raise `NotEligible` if this device does not learn `task`."""
+        self.settings = home.settings()
+        if task not in self.settings.tasks:
+            raise NotEligible(f"this device does not learn {task!r}")
+        self.place: TaskHome = home.task(task)
+        self.task = self.place.signed_task()
         self.store = AgentStore(home.database)
         self.ledger = Ledger(self.store)
-        self.task = _signed_task(home)
 
     def admit(self) -> None:
-        """Raise a `Refusal` unless the owner agrees and the federation's metadata is fresh."""
-        policy.check_consent(self.settings, agreed=self.store.agreed(self.task.name, policy.fingerprint(self.task)))
-        policy.check_freshness(self.home, datetime.now(UTC))
+        """Raise a `Refusal` unless the owner agrees, now is a time for it, and the federation's metadata is fresh."""
+        agreed = self.store.agreed(self.task.name, policy.fingerprint(self.task))
+        policy.check_consent(self.settings, self.task.name, agreed=agreed)
+        sequence.check(self.store)
+        conditions.check(self.settings.conditions)
+        policy.check_freshness(self.place.home, datetime.now(UTC))
 
     def charge(self, message: Message, purpose: str, events: tuple[SampledGaussian, ...]) -> bytes | None:
         """Pay for the request, or return the reply that was sealed for it before."""
@@ -69,7 +61,7 @@ class Desk:
             task=self.task.name,
             purpose=purpose,
             events=events,
-            budget=policy.effective_budget(self.settings, self.task),
+            limits=policy.limits(self.settings, self.task),
         )
 
     def seal(self, message: Message, content: RecordDict) -> Message:
@@ -80,15 +72,40 @@ class Desk:
         return reply
 
 
-def _answer(message: Message, context: Context, act: Callable[[Desk, Message], Message]) -> Message:
+def build_app(work: Work) -> ClientApp:
+    """An app whose rounds and surveys are computed by `work`."""
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        return _answer(message, context, ("plan", RoundPlan), lambda desk, plan: _train(desk, message, plan, work))
+
+    @app.query("drift")
+    def survey(message: Message, context: Context) -> Message:
+        return _answer(message, context, ("survey", SurveyPlan), lambda desk, plan: _survey(desk, message, plan, work))
+
+    _ = train, survey
+    return app
+
+
+app = build_app(InProcess())
+
+
+def _answer(
+    message: Message, context: Context, asked: tuple[str, type[Plan]], act: Callable[[Desk, Plan], Message]
+) -> Message:
     """Let `act` answer; whatever goes wrong becomes a refusal that names a category and nothing else."""
     home = AgentHome(Path(str(context.node_config["agent"])))
     try:
-        desk = Desk(home)
+        plan = messages.unpack(message.content, *asked)
     except CoveyError as error:
-        return _refuse(message, "not-eligible", error)
+        return _refuse(message, "malformed", error)
     try:
-        return act(desk, message)
+        desk = Desk(home, plan.task)
+    except CoveyError as error:
+        return _refuse(message, NotEligible.category, error)
+    try:
+        return act(desk, plan)
     except Refusal as refusal:
         desk.store.add_refusal(desk.task.name, refusal.category, str(refusal))
         return _refuse(message, refusal.category, refusal)
@@ -106,54 +123,29 @@ def _refuse(message: Message, category: str, reason: CoveyError | None) -> Messa
     return Message(messages.pack("refusal", RefusalReport(category=category)), reply_to=message)
 
 
-def _train(desk: Desk, message: Message) -> Message:
-    plan = messages.unpack(message.content, "plan", RoundPlan)
+def _train(desk: Desk, message: Message, plan: RoundPlan, work: Work) -> Message:
+    """Answer a round: charge, train, seal, return the update."""
     policy.check_round(plan, desk.task, desk.settings)
     desk.admit()
     weights = messages.unpack_array(message.content, size=size(desk.task))
     if sealed := desk.charge(message, f"training, round {plan.number}", (plan.event,)):
         return _again(sealed)
-    update = _update(plan, desk, weights)
+    update = work.train(plan, desk.task, desk.place, weights, request=message.metadata.message_id)
     report = TrainReport(run_id=plan.run_id, round_number=plan.number, base_version=plan.base_version)
     return desk.seal(message, messages.pack("report", report, array=update))
 
 
-def _update(plan: RoundPlan, desk: Desk, weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Train on the window's rows; whatever is wrong with them, nobody learns that: noise alone is the answer."""
-    from client.dataset import no_examples, read_examples
-    from client.noise import system_stream
-    from client.training import train as descend
-
-    try:
-        examples = read_examples(Path(desk.settings.data), desk.task, plan.window)
-        return descend(plan, desk.task, weights, examples, system_stream())
-    except Exception as error:  # noqa: BLE001 - rows decided it, so no kind of it may become a refusal (rule 4)
-        log.warning("training on noise alone: %s", error)
-        return descend(plan, desk.task, weights, no_examples(desk.task), system_stream())
-
-
-def _survey(desk: Desk, message: Message) -> Message:
-    from client.drift import answer
+def _survey(desk: Desk, message: Message, plan: SurveyPlan, work: Work) -> Message:
+    """Answer a drift survey: charge, count with noise, seal, return the histograms."""
     from client.installed import current_release
 
-    plan = messages.unpack(message.content, "survey", SurveyPlan)
-    policy.check_survey(plan, desk.task, desk.settings, release=current_release(desk.home))
+    policy.check_survey(plan, desk.task, desk.settings, release=current_release(desk.place))
     desk.admit()
     if sealed := desk.charge(message, f"drift survey, {plan.window}", plan.events):
         return _again(sealed)
-    report = answer(plan, desk.task, desk.home, Path(desk.settings.data))
-    return desk.seal(message, messages.pack("drift", report))
+    return desk.seal(message, messages.pack("drift", work.survey(plan, desk.task, desk.place)))
 
 
 def _again(sealed: bytes) -> Message:
     """Give the identical bytes that were sealed before."""
     return message_from_proto(MessageProto.FromString(sealed))
-
-
-def _signed_task(home: AgentHome) -> Task:
-    try:
-        return wire.from_json(Task, home.task_file.read_bytes(), what="signed task")
-    except FileNotFoundError:
-        raise NotEligible("this device holds no signed task yet") from None
-    except OSError as error:
-        raise InputError(f"{home.task_file} cannot be read: {error.strerror}") from None

@@ -1,61 +1,39 @@
-"""Where an agent keeps its files, and what its owner decided."""
+"""Where an agent keeps its files; what each file holds is said here, once."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from client.settings import AgentSettings, read_settings
 from shared import wire
-from shared.errors import InputError, WireError
-from shared.privacy import PrivacyBudget
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Floor:
-    """The weakest plan that the owner accepts, beside the signed task's own limits."""
-
-    min_noise_multiplier: float = 0.0
-    max_sample_rate: float = 1.0
-    max_steps: int = 1_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentSettings:
-    """What `agent.toml` holds; the owner may edit it, and it is read again for every request.
-
-    `coordinator` is `host:port`; `data` is a Parquet or CSV file; `health` allows plain self-test reports.
-    """
-
-    name: str
-    coordinator: str
-    federation: str
-    task: str
-    data: str
-    budget: PrivacyBudget
-    floor: Floor = Floor()
-    paused: bool = False
-    health: bool = True
+from shared.errors import InputError, NotEligible
+from shared.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
 class AgentHome:
-    """An agent's directory; every path that the client side uses is named here."""
+    """An agent's directory; every path that the client side uses is named here or in `TaskHome`."""
 
     path: Path
 
     @property
     def settings_file(self) -> Path:
-        """The owner's decisions."""
+        """The owner's policy."""
         return self.path / "agent.toml"
 
     @property
     def database(self) -> Path:
-        """The ledger, consents and replies."""
+        """The ledger, consents, replies and the audit log."""
         return self.path / "agent.db"
 
     @property
     def key(self) -> Path:
         """The device's private key, 0600."""
         return self.path / "keys" / "device.key"
+
+    @property
+    def vault_key(self) -> Path:
+        """What encrypts state at rest where the operating system has no keyring, 0600."""
+        return self.path / "keys" / "vault.key"
 
     @property
     def authority(self) -> Path:
@@ -78,9 +56,9 @@ class AgentHome:
         return self.path / "trust" / "clock"
 
     @property
-    def task_file(self) -> Path:
-        """The signed task, as verified JSON."""
-        return self.path / "trust" / "task.json"
+    def signed_tasks(self) -> Path:
+        """One verified JSON file a task."""
+        return self.path / "trust" / "tasks"
 
     @property
     def staging(self) -> Path:
@@ -88,9 +66,14 @@ class AgentHome:
         return self.path / "staging"
 
     @property
-    def releases(self) -> Path:
-        """One directory a release, and `current`, which names the one that serves."""
-        return self.path / "releases"
+    def scratch(self) -> Path:
+        """Where a training may put what does not fit into memory; emptied at each start."""
+        return self.path / "scratch"
+
+    @property
+    def socket(self) -> Path:
+        """Where predictions are asked for."""
+        return self.path / "agent.sock"
 
     @property
     def lock(self) -> Path:
@@ -112,18 +95,67 @@ class AgentHome:
         """Structured log lines."""
         return self.path / "agent.log"
 
+    def task(self, name: str) -> "TaskHome":
+        """What belongs to one task."""
+        return TaskHome(self, name)
+
+    def tasks(self) -> tuple["TaskHome", ...]:
+        """The tasks that the owner's policy names, in its order."""
+        return tuple(self.task(name) for name in self.settings().tasks)
+
+    def only_task(self, name: str | None = None) -> "TaskHome":
+        """The task called `name`, or the only one; raise `InputError` that lists what there is."""
+        known = list(self.settings().tasks)
+        if name is None and len(known) == 1:
+            return self.task(known[0])
+        if name is None:
+            raise InputError(f"this agent has {len(known)} tasks, {known}; name one with --task")
+        if name not in known:
+            raise InputError(f"this agent has no task {name!r}; it has {known}")
+        return self.task(name)
+
     def settings(self) -> AgentSettings:
         """Read `agent.toml`, or raise `InputError` naming the field."""
+        return read_settings(self.settings_file)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskHome:
+    """What an agent keeps for one task."""
+
+    home: AgentHome
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """The task's own directory."""
+        return self.home.path / "tasks" / self.name
+
+    @property
+    def signed(self) -> Path:
+        """The task as it was signed, verified JSON."""
+        return self.home.signed_tasks / f"{self.name}.json"
+
+    @property
+    def releases(self) -> Path:
+        """One directory a release, and `current`, which names the one that serves."""
+        return self.path / "releases"
+
+    @property
+    def predictions(self) -> Path:
+        """What was predicted here and what came of it, sealed."""
+        return self.path / "predictions.db"
+
+    @property
+    def snapshots(self) -> Path:
+        """Which rows taught which version, sealed."""
+        return self.path / "snapshots.db"
+
+    def signed_task(self) -> Task:
+        """The task as it was last verified; raise `NotEligible` before it was, `InputError` if it cannot be read."""
         try:
-            return wire.from_toml(AgentSettings, self.settings_file.read_bytes(), what="agent.toml")
+            return wire.from_json(Task, self.signed.read_bytes(), what="signed task")
         except FileNotFoundError:
-            raise InputError(f"{self.path} holds no agent; make one with `covey-agent join`") from None
+            raise NotEligible(f"this device holds no signed task {self.name!r} yet") from None
         except OSError as error:
-            raise InputError(f"{self.settings_file} cannot be read: {error.strerror}") from None
-        except WireError as error:
-            raise InputError(f"{self.settings_file} cannot be used: {error}") from None
-
-
-def default_home() -> Path:
-    """`$COVEY_AGENT_HOME`, or `./agent`."""
-    return Path(os.environ.get("COVEY_AGENT_HOME", "agent"))
+            raise InputError(f"{self.signed} cannot be read ({error.strerror}); leave and join again") from None

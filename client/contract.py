@@ -23,6 +23,9 @@ WHEN = "@when"
 MOST_ROWS = 100_000
 """How many rows of one file are set aside at most, so that memory does not grow with what is wrong."""
 
+OURS = ("file", "row", "reasons")
+"""The columns that tell of a row set aside; one of the data's that is called so gets a space behind its name."""
+
 QUOTES = "quotes do not match"
 
 
@@ -90,7 +93,7 @@ class Quarantine:
         if broken.is_empty() and spoilt.is_empty():
             return
         self.rows += broken.height + spoilt.height
-        raw = pl.exclude(ROW, WHEN, BROKEN)
+        raw = pl.exclude(ROW, WHEN, BROKEN).name.map(lambda name: f"{name} " if name in OURS else name)
         told = broken.select(pl.col(ROW).alias("row"), self._reasons, raw)
         part = pl.concat([told, spoilt], how="diagonal").head(max(0, MOST_ROWS - self._kept))
         self._kept += part.height

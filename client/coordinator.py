@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from client.config import AgentHome
 from shared import wire
 from shared.enrolment import EnrolRequest, InstalledReport
 from shared.errors import InputError, Unreachable
@@ -32,9 +33,20 @@ def address_of(invitation: Invitation) -> str:
     return f"{host}:{invitation.port}"
 
 
+def authority(home: AgentHome) -> bytes:
+    """The federation's own authority (PEM), pinned when joining; raise `InputError` if it is gone."""
+    try:
+        return home.authority.read_bytes()
+    except OSError:
+        raise InputError(f"certificate {home.authority} is missing; leave and join again") from None
+
+
 def trust_only(authority: bytes) -> ssl.SSLContext:
-    """Trust servers that this authority (PEM) signed, and no other."""
-    return ssl.create_default_context(cadata=authority.decode("ascii"))
+    """Trust servers that this authority (PEM) signed, and no other; raise `InputError` if it is damaged."""
+    try:
+        return ssl.create_default_context(cadata=authority.decode("ascii"))
+    except (ssl.SSLError, ValueError):
+        raise InputError("the federation's certificate, ca.crt, is damaged; leave and join again") from None
 
 
 def fetch_authority(invitation: Invitation) -> bytes:

@@ -1,60 +1,72 @@
-"""The agent's process: run, startup, serve, shutdown; it owns its signals and its directory."""
+"""The agent's process: run, startup, serve, shutdown; it owns its signals and its directory.
+
+Predictions come first: they answer before anything else is imported, whatever the network, the trust or the policy
+file are like. Training runs in a child (`client.worker`), updates in another (`client.upkeep`).
+"""
 
 import logging
+import shutil
 import signal
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from threading import Event, Thread
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from client import coordinator
 from client.config import AgentHome
-from client.enrol import load_key
-from client.ledger import Ledger
+from client.erasure import finish
 from client.patience import Link
-from client.store import AgentStore
-from shared.enrolment import InstalledReport
-from shared.errors import CoveyError, InputError, ReleaseError, Unreachable
+from client.serving.service import PredictionService
+from client.watch import Watch
+from shared.errors import CoveyError
 from shared.files import write_whole
 from shared.lock import only_one
 
 if TYPE_CHECKING:
-    from flwr.app import Context, Message
-
     from client.node import App
+    from client.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
 GOODBYE_SECONDS = 3.0
 """How long a stop may wait for the coordinator; what it interrupts is taken up at the next start."""
 
-
-def installed_app(message: "Message", context: "Context") -> "Message":
-    """Answer with the app that is installed here; it loads what a message needs when the message comes."""
-    from client.app import app
-
-    return app(message, context)
+BROKEN_SECONDS = 30.0
+"""How long to wait before a start that failed is tried again; the owner may have mended what was wrong."""
 
 
 class Agent:
     """One device's agent."""
 
-    def __init__(self, home: AgentHome, *, update_seconds: float = 600.0, app: "App" = installed_app) -> None:
-        """Prepare the agent in `home`; it looks for releases on a hint, and every `update_seconds`."""
-        self._home, self._update_seconds, self._app = home, update_seconds, app
+    def __init__(
+        self,
+        home: AgentHome,
+        *,
+        update_seconds: float = 600.0,
+        port: int | None = None,
+        predict_only: bool = False,
+        app: "App | None" = None,
+    ) -> None:
+        """Prepare the agent in `home`; it looks for releases on a hint, and every `update_seconds`.
+
+        `port` also answers predictions on loopback. With `predict_only` nothing but the prediction service runs.
+        `app` stands in for the installed one in tests.
+        """
+        self._home, self._update_seconds, self._predict_only, self._app = home, update_seconds, predict_only, app
         self._stopping, self._look = Event(), Event()
         self._link: Link = "starting"
-        self._told: InstalledReport | None = None
+        self._service = PredictionService(home, port=port)
         self._threads: list[Thread] = []
+        self._leave: Callable[[], None] = lambda: None
 
     def run(self) -> None:
         """Hold the directory and serve until a signal or `stop`; raise `InputError` if the agent cannot start."""
+        finish(self._home)
         self._settings = self._home.settings()
-        with only_one(self._home.lock, what="the agent"), self._signals():
-            self._startup()
+        with only_one(self._home.lock, what="the agent"), self._signals(), self._service:
             try:
-                self._serve()
+                self._startup()
+                self._stopping.wait()
             finally:
                 self._shutdown()
 
@@ -83,28 +95,24 @@ class Agent:
         Thread(target=self.stop, name="stop").start()
 
     def _startup(self) -> None:
-        from client.node import Node
-
-        self._key = load_key(self._home)
-        self._trust = coordinator.trust_only(_authority(self._home))
-        self._store = AgentStore(self._home.database)
-        self._node = Node(
-            coordinator=self._settings.coordinator, trust=self._trust, key=self._key, app=self._app,
-            agent=self._home.path.resolve(), ledger=Ledger(self._store), stopping=self._stopping,
-            on_release=self._hear_of_release, on_link=self._note_link,
-        )  # fmt: skip
+        """Take up the rest; predictions are answered already."""
+        shutil.rmtree(self._home.scratch, ignore_errors=True)
         self._note_link("starting")
         log.info("agent %s started", self._settings.name)
-
-    def _serve(self) -> None:
-        """Keep connected and updated until the stop."""
-        self._threads = [self._start(self._node.run, "node"), self._start(self._keep_updated, "updates")]
-        self._stopping.wait()
+        if not self._predict_only:
+            watch = Watch(self._home, on_wake=self._look.set)
+            jobs = {
+                "node": self._stay_connected,
+                "updates": self._keep_updated,
+                "watch": lambda: watch.run(self._stopping),
+            }
+            self._threads = [self._start(job, name) for name, job in jobs.items()]
 
     def _shutdown(self) -> None:
-        """Say goodbye, without waiting for who does not answer."""
+        """Say goodbye, without waiting for who does not answer; predictions go on meanwhile."""
         log.info("agent %s stops", self._settings.name)
-        goodbye = self._start(self._node.leave, "goodbye")
+        self._stopping.set()
+        goodbye = self._start(self._leave, "goodbye")
         for thread in (goodbye, *self._threads):
             thread.join(GOODBYE_SECONDS / 3)
         self._home.link_file.unlink(missing_ok=True)
@@ -114,63 +122,49 @@ class Agent:
         thread.start()
         return thread
 
-    def _hear_of_release(self, number: int) -> None:
-        log.info("the coordinator speaks of release %d; looking", number)
-        self._look.set()
-
     def _note_link(self, link: Link) -> None:
         self._link = link
-        write_whole(self._home.link_file, link.encode())
+        with suppress(OSError):  # a full disk does not end a session
+            write_whole(self._home.link_file, link.encode())
         if link == "online":
             self._look.set()
 
+    def _stay_connected(self) -> None:
+        """Take part in the fleet; what is broken on this device is said and tried again."""
+        from client.membership import Membership
+
+        member = Membership(
+            self._home, self._app, stopping=self._stopping, on_release=self._hear, on_link=self._note_link
+        )
+        self._leave = member.leave
+        while not self._stopping.is_set():
+            try:
+                member.run()
+            except CoveyError as error:
+                log.error("this device cannot take part, predictions go on: %s", error)  # noqa: TRY400 - a sentence
+                self._note_link("broken")
+                self._stopping.wait(BROKEN_SECONDS)
+
+    def _hear(self, number: int) -> None:
+        log.info("the coordinator speaks of release %d; looking", number)
+        self._look.set()
+
     def _keep_updated(self) -> None:
-        """Look for a release at the start, on each hint, and every so often."""
+        """Look for releases at the start, on each hint, and every so often."""
+        from client.upkeep import Upkeep
+
+        upkeep = Upkeep(self._home, stopping=self._stopping)
+        with closing(upkeep):
+            self._look_after(upkeep)
+
+    def _look_after(self, upkeep: "Upkeep") -> None:
         while not self._stopping.is_set():
             self._look.clear()
             try:
-                self._update()
-            except Unreachable as error:
-                log.info("no look at the releases: %s", error)
+                if upkeep.look(online=self._link == "online"):
+                    self._service.reload()
             except CoveyError as error:
-                log.warning("no update: %s", error)
+                log.info("no look at the releases: %s", error)
             except Exception:
                 log.exception("the update failed")
             self._look.wait(self._update_seconds)
-
-    def _update(self) -> None:
-        """Install what is newer and serves well here, then tell the coordinator what serves."""
-        from client.updates import Updates
-
-        refused = False
-        try:
-            Updates(self._home).check()
-        except ReleaseError as error:
-            log.warning("the newest release does not serve here: %s", error)
-            refused = True
-        self._tell(_report(self._home, refused=refused))
-
-    def _tell(self, report: InstalledReport) -> None:
-        if self._link != "online" or report == self._told or not self._home.settings().health:
-            return
-        coordinator.report_installed(self._settings.coordinator, report, key=self._key, trust=self._trust)
-        self._told = report
-
-
-def _report(home: AgentHome, *, refused: bool) -> InstalledReport:
-    """Which release serves and how fast it was on made-up records; in fixed words, never an error's text."""
-    from client.installed import serving
-
-    installed = serving(home)
-    if installed is None:
-        return InstalledReport(release=0, detail="refused" if refused else "")
-    tried = installed.tried
-    speed = f"{tried.precision}, {tried.fp32_us if tried.precision == 'fp32' else tried.int8_us:.0f} us"
-    return InstalledReport(release=installed.release.number, detail=f"{speed}, newer one refused" if refused else speed)
-
-
-def _authority(home: AgentHome) -> bytes:
-    try:
-        return home.authority.read_bytes()
-    except OSError:
-        raise InputError(f"certificate {home.authority} is missing; leave and join again") from None

@@ -7,12 +7,15 @@ anew each time: new files and appended lines are picked up, what is not finished
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from shared.errors import InputError
 
@@ -25,7 +28,10 @@ ROW = "@row"
 """Where a row stands: the line in a CSV file, the row in a Parquet file, both counted from 1; null if not known."""
 
 BATCH_ROWS = 262_144
-BLOCK_BYTES = 8 * 2**20
+BLOCK_BYTES = 4 * 2**20
+
+FEW = 16
+"""A column has few words if each comes this often on average."""
 
 _FIELD = rb'(?:[^",]*|"(?:[^"]|"")*")'
 _QUOTED = re.compile(_FIELD + rb"(?:," + _FIELD + rb")*")
@@ -87,6 +93,16 @@ def batches(file: Path, columns: Sequence[str], *, floats: Collection[str] = ())
     return _parquet(file, columns) if file.suffix == ".parquet" else _csv(file, columns, floats)
 
 
+def rows_said(path: Path) -> int:
+    """How many rows the Parquet files here say they hold, to lay out memory by; it may be wrong."""
+    said = 0
+    for file in data_files(path):
+        if file.suffix == ".parquet":
+            with suppress(OSError, pl.exceptions.PolarsError):
+                said += pl.scan_parquet(file).select(pl.len()).collect().item()
+    return said
+
+
 def _parquet(file: Path, columns: Sequence[str]) -> Iterator[Batch]:
     rows, first = pl.scan_parquet(file).select(*columns), 1
     yield Batch(file=file, frame=rows.head(0).collect(), places=())
@@ -107,8 +123,9 @@ def _csv(file: Path, columns: Sequence[str], floats: Collection[str]) -> Iterato
         yield Batch(file=file, frame=parse(b""), places=())
         line = 2
         for block in _blocks(source):
-            yield _rows(file, block, first=line, parse=parse)
-            line += block.count(b"\n")
+            batch = _rows(file, block, first=line, parse=parse)
+            yield batch
+            line = batch.places.stop if isinstance(batch.places, range) else line + block.count(b"\n")
 
 
 def _header(file: Path, source: BinaryIO) -> bytes:
@@ -119,17 +136,26 @@ def _header(file: Path, source: BinaryIO) -> bytes:
 
 
 def _blocks(source: BinaryIO) -> Iterator[bytes]:
-    """Whole lines, some megabytes at a time, as far as the file reached when it was opened."""
+    """Whole lines, some megabytes at a time, as far as the file reached when it was opened.
+
+    They are read into the same memory again and again: fresh memory costs as much as parsing does.
+    """
     left = os.fstat(source.fileno()).st_size - source.tell()
-    carry = b""
-    while left > 0 and (data := source.read(min(BLOCK_BYTES, left))):
-        left -= len(data)
-        end = data.rfind(b"\n") + 1
+    room, filled = bytearray(BLOCK_BYTES), 0
+    while size := _fill(source, room, filled, left):
+        end = room.rfind(b"\n", filled, filled + size) + 1
+        filled, left = filled + size, left - size
         if end:
-            yield carry + data[:end]
-            carry = data[end:]
-        else:
-            carry += data
+            yield bytes(memoryview(room)[:end])
+            room[: filled - end] = room[end:filled]
+            filled -= end
+        elif filled == len(room):
+            room += bytes(len(room))
+
+
+def _fill(source: BinaryIO, room: bytearray, start: int, most: int) -> int:
+    with memoryview(room) as whole, whole[start : start + most] as free:
+        return source.readinto(free)  # type: ignore[attr-defined]
 
 
 def _rows(file: Path, block: bytes, *, first: int, parse: Callable[[bytes], pl.DataFrame]) -> Batch:
@@ -137,7 +163,7 @@ def _rows(file: Path, block: bytes, *, first: int, parse: Callable[[bytes], pl.D
     frame = parse(block) if b'"' not in block else None
     if frame is not None and not frame.select(pl.all_horizontal(pl.all().is_null()).any()).item():
         return Batch(file=file, frame=frame, places=range(first, first + frame.height))
-    full = [(number, line) for number, line in enumerate(block.split(b"\n"), start=first) if line.strip(b"\r")]
+    full = [(number, line) for number, line in enumerate(block.split(b"\n"), start=first) if line.removesuffix(b"\r")]
     sound = [(n, line) for n, line in full if b'"' not in line or _QUOTED.fullmatch(line.rstrip(b"\r"))]
     places = [number for number, _ in sound]
     spoilt = tuple(sorted({number for number, _ in full} - set(places)))
@@ -156,3 +182,12 @@ def _parse(header: bytes, columns: Sequence[str], types: dict[str, Any], block: 
 
 def _names(header: bytes) -> list[str]:
     return pl.scan_csv(header, infer_schema=False, encoding="utf8-lossy").collect_schema().names()
+
+
+def words_of(column: pl.Series) -> NDArray[Any]:
+    """Words as objects, and None; where few words come often, each is one object however often it comes."""
+    different = column.unique().drop_nulls()
+    if len(different) > len(column) // FEW:
+        return column.to_numpy()
+    numbers = column.cast(pl.Enum(different)).to_physical().fill_null(len(different))
+    return np.array([*different, None], dtype=object)[numbers.to_numpy()]

@@ -17,8 +17,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from client.contract import BROKEN, WHEN, Quarantine, first_broken
-from client.datafiles import Batch, batches, columns_in, data_files
-from client.spool import Spool
+from client.datafiles import Batch, batches, columns_in, data_files, rows_said, words_of
+from client.spool import Growing, Spool
 from shared.errors import ContractError, InputError
 from shared.features import encode_columns
 from shared.tasks import Task, Threshold, Window
@@ -41,6 +41,9 @@ class Examples:
 
 ISO_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d")
 """How a timestamp may be written in CSV."""
+
+FIRST_DAY, LAST_DAY = -719_162, 2_932_896
+"""The years 1 to 9999, in days from 1970."""
 
 UNKNOWN = -1
 """The label of a row whose outcome is not known, or not one of the task's."""
@@ -80,9 +83,16 @@ def read_columns(path: Path, task: Task, window: Window) -> tuple[Columns, Label
     contract are left out. Raises `InputError` when the data cannot be read and `ContractError` when it lacks a
     column, each naming the file.
     """
-    parts = [columns_and_labels(kept(batch.frame, task, window), task) for batch in judged(path, task)]
-    columns = {name: np.concatenate([part[name] for part, _ in parts]) for name in (*task.numbers, *task.texts)}
-    return columns, np.concatenate([labels for _, labels in parts])
+    expected = rows_said(path)
+    types = dict.fromkeys(task.numbers, np.float32) | dict.fromkeys(task.texts, np.object_)
+    grown = {name: Growing(dtype, expected=expected) for name, dtype in types.items()}
+    labels = Growing(np.int64, expected=expected)
+    for batch in judged(path, task):
+        columns, found = columns_and_labels(kept(batch.frame, task, window), task)
+        labels.add(found)
+        for name, column in columns.items():
+            grown[name].add(column)
+    return {name: column.array() for name, column in grown.items()}, labels.array()
 
 
 def count_rules(path: Path, task: Task, window: Window) -> NDArray[np.int64]:
@@ -119,14 +129,14 @@ def judged(path: Path, task: Task, *, aside: bool = False) -> Iterator[Batch]:
             for batch in _judged(file, task, now=now, aside=aside):
                 yield batch
                 read += 1
-        except (OSError, pl.exceptions.PolarsError, InputError, ContractError) as error:
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException, InputError, ContractError) as error:
             why = _named(error, file)
             log.warning("passed over: %s", why)
     if why and not (read and path.is_dir()):
         raise why
 
 
-def _named(error: Exception, file: Path) -> InputError | ContractError:
+def _named(error: BaseException, file: Path) -> InputError | ContractError:
     if isinstance(error, (InputError, ContractError)):
         return error
     return InputError(f"data file {file} cannot be read: {(str(error).splitlines() or [''])[0]}")
@@ -140,13 +150,37 @@ def _judged(file: Path, task: Task, *, now: datetime, aside: bool) -> Iterator[B
     quarantine = Quarantine(file, task.name, task.contract, now=now) if aside else None
     broken = first_broken(task.contract, needed, now=now)
     for batch in batches(file, needed, floats=unruled_numbers(task)):
-        frame = batch.frame.with_columns(when_of(batch.frame.schema, task)).with_columns(broken)
+        _require_words(batch.frame.schema, file)
+        frame = batch.frame.with_columns(_readable_dates(batch.frame.schema))
+        frame = frame.with_columns(when_of(frame.schema, task)).with_columns(broken)
         found = replace(batch, frame=frame)
         if quarantine and (batch.spoilt or frame[BROKEN].null_count() < frame.height):
             quarantine.add(batch, found.located().filter(pl.col(BROKEN).is_not_null()))
         yield found
     if quarantine:
         quarantine.close()
+
+
+def _require_words(schema: pl.Schema, file: Path) -> None:
+    """Raise `ContractError` for a column of bytes, whatever they are: one row that is no UTF-8 would end the reading."""
+    if found := [name for name, kind in schema.items() if kind == pl.Binary]:
+        raise ContractError(f"data file {file} holds bytes in the columns {found}; write them as words")
+
+
+def _readable_dates(schema: pl.Schema) -> list[pl.Expr]:
+    """Date columns with null for what no calendar shows: Polars ends its work at one such value, and all rows with it."""
+    return [
+        pl.when(pl.col(name).to_physical().is_between(FIRST_DAY * a_day, LAST_DAY * a_day)).then(pl.col(name))
+        for name, kind in schema.items()
+        if (a_day := _a_day(kind))
+    ]
+
+
+def _a_day(kind: pl.DataType) -> int:
+    """How many of a column's units make a day; 0 for what holds no dates, or none that reach beyond the calendar."""
+    if isinstance(kind, pl.Datetime):
+        return {"ms": 86_400_000, "us": 86_400_000_000}.get(kind.time_unit, 0)
+    return int(kind == pl.Date)
 
 
 def unruled_numbers(task: Task) -> frozenset[str]:
@@ -199,7 +233,7 @@ def _keeping(columns: Mapping[str, NDArray[Any]], labels: Labels, task: Task) ->
 def columns_and_labels(frame: pl.DataFrame, task: Task) -> tuple[Columns, Labels]:
     """What `kept` gave, as NumPy holds it: views, to be read only."""
     numbers = {name: frame[name].to_numpy() for name in task.numbers}
-    texts = {name: np.array(frame[name].to_list(), dtype=object) for name in task.texts}
+    texts = {name: words_of(frame[name]) for name in task.texts}
     return numbers | texts, frame["@label"].to_numpy()
 
 
@@ -235,7 +269,7 @@ def _within(task: Task, window: Window) -> pl.Expr:
         bounds.append(pl.col(WHEN) >= _moment(window.start))
     if task.timestamp and window.end:
         bounds.append(pl.col(WHEN) < _moment(window.end))
-    return pl.all_horizontal(bounds)
+    return pl.all_horizontal(bounds).fill_null(value=False)  # null would hang on the other rows of its batch
 
 
 def _moment(text: str) -> datetime:

@@ -54,7 +54,9 @@ def answer_without_rows(plan: SurveyPlan, task: Task) -> DriftReport:
 def _or_nothing(count: Callable[[], T], nothing: T) -> T:
     try:
         return count()
-    except Exception as error:  # noqa: BLE001 - rows decided it, so no kind of it may become a refusal (rule 4)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - rows decided it, a panic in Polars too: no refusal (rule 4)
         log.warning("answering the survey with noise alone: %s", error)
         return nothing
 

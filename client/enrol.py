@@ -10,25 +10,24 @@ import shutil
 import ssl
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from client import coordinator
-from client.config import AgentHome, AgentSettings
+from client import audit, coordinator, erasure
+from client.config import AgentHome, TaskHome
 from client.explanation import explain
-from client.ledger import Ledger
 from client.policy import fingerprint
-from client.settings import render
+from client.policyfile import add_task, render
+from client.settings import AgentSettings, TaskGrant
 from client.store import AgentStore
 from shared import wire
 from shared.enrolment import EnrolRequest
 from shared.errors import ConsentWithheld, InputError
-from shared.files import sync, write_secret, write_whole
+from shared.files import write_secret, write_whole
 from shared.invitations import Invitation, parse_invitation
-from shared.lock import holder
 from shared.privacy import PrivacyBudget
 from shared.signing import key_fingerprint, public_key_bytes
 from shared.tasks import Task, Window
@@ -45,6 +44,7 @@ def join(
     Raises `InputError` for an invitation, a file or a number that cannot be used, `ConsentWithheld` for a no,
     `Unreachable` and `ReleaseError` when the coordinator does not answer or not with what was signed.
     """
+    erasure.finish(home)
     invitation = _usable(parse_invitation(line))
     _check_home(home)
     data = _existing(data)
@@ -52,41 +52,72 @@ def join(
         trust, signed = _verified_task(staged, invitation, task)
         _check_columns(data, signed)
         budget = _budget(epsilon, signed.privacy.delta if delta is None else delta)
-        if not agree(explain(signed, budget=budget, data=str(data))):
+        words = explain(signed, budget=budget, data=str(data))
+        if not agree(words):
             raise ConsentWithheld("you did not agree, so nothing was joined and nothing was kept")
         settings = AgentSettings(
             name=name or default_name(), coordinator=coordinator.address_of(invitation),
-            federation=invitation.federation, task=signed.name, data=str(data), budget=budget,
+            federation=invitation.federation, budget=budget, tasks={signed.name: TaskGrant(data=str(data))},
         )  # fmt: skip
         key = _make_key(staged)
-        coordinator.enrol(settings.coordinator, _request(settings, key, invitation), key=key, trust=trust)
-        _install(staged, home, settings, signed)
+        request = _request(settings, key, invitation)
+        coordinator.enrol(settings.coordinator, request, key=key, trust=trust)
+        _install(staged, home)
+        _consent(home, signed, words)
+        purpose = f"asked to join {settings.federation} as {settings.name}"
+        audit.note(home, "enrolment", task=signed.name, purpose=purpose, content=wire.to_json(request))
+        # Written last: it is what makes a directory an agent.
+        write_whole(home.settings_file, render(settings).encode())
     return settings
 
 
+def take(
+    home: AgentHome, name: str, *, data: Path | None, epsilon: float | None = None, agree: Callable[[str], bool]
+) -> Task:
+    """Take part in one more task of the federation that this device has joined; `agree` as in `join`.
+
+    Raises what `join` raises; without `data` the device learns that task from outcomes alone.
+    """
+    from client.updates import fetch_signed
+
+    settings = home.settings()
+    if name in settings.tasks:
+        raise InputError(f"this device has the task {name!r} already; edit its table in {home.settings_file}")
+    grant = TaskGrant(data=str(_existing(data)) if data else "", epsilon=_share(epsilon))
+    signed = fetch_signed(home, name)
+    if data:
+        _check_columns(Path(grant.data), signed)
+    words = explain(signed, budget=settings.budget, data=grant.data or "its predictions")
+    if not agree(words):
+        raise ConsentWithheld("you did not agree, so this device does not learn it")
+    _consent(home, signed, words)
+    add_task(home, name, grant)
+    return signed
+
+
 def leave(home: AgentHome) -> None:
-    """Forget the federation: keys, trust, releases and settings. The ledger's spent total stays."""
-    settings = home.settings()
-    if running := holder(home.lock):
-        raise InputError(f"the agent in {home.path} is running (process {running}); stop it first")
-    home.settings_file.unlink()
-    _forget(home, settings.task)
-    for folder in (home.key.parent, home.authority.parent, home.releases, home.staging):
-        shutil.rmtree(folder, ignore_errors=True)
-    for file in (home.lock, home.update_lock, home.link_file, *home.path.glob(f"{home.log.name}*")):
-        file.unlink(missing_ok=True)
-    sync(home.path)
+    """Forget the federation and all that was held for it; the owner's rows and the ledger's spent total stay.
+
+    Raise `InputError`, naming its process, while the agent runs.
+    """
+    erasure.finish(home)
+    home.settings()
+    erasure.erase(home, with_data=False)
 
 
-def agree(home: AgentHome, *, ask: Callable[[str], bool]) -> None:
+def agree(place: TaskHome, *, ask: Callable[[str], bool]) -> None:
     """Explain the task as it is signed now and record the owner's consent to its revision; `ask` says yes or no."""
-    settings = home.settings()
-    signed = wire.from_json(Task, home.task_file.read_bytes(), what="signed task")
-    if not ask(explain(signed, budget=settings.budget, data=settings.data)):
+    settings, signed = place.home.settings(), place.signed_task()
+    data = settings.tasks[place.name].data or "its predictions"
+    words = explain(signed, budget=settings.budget, data=data)
+    if not ask(words):
         raise ConsentWithheld(f"you did not agree; this device takes no part in revision {signed.revision}")
-    store = AgentStore(home.database)
-    store.agree(signed.name, fingerprint(signed))
-    store.close()
+    _consent(place.home, signed, words)
+
+
+def _consent(home: AgentHome, task: Task, words: str) -> None:
+    with closing(AgentStore(home.database)) as store:
+        store.agree(task.name, fingerprint(task), words=words)
 
 
 def load_key(home: AgentHome) -> ec.EllipticCurvePrivateKey:
@@ -135,6 +166,12 @@ def _budget(epsilon: float, delta: float) -> PrivacyBudget:
         return PrivacyBudget(epsilon=epsilon, delta=delta)
     except ValueError as error:
         raise InputError(f"this budget cannot be granted: {error}") from None
+
+
+def _share(epsilon: float | None) -> float | None:
+    if epsilon is not None and not epsilon > 0:
+        raise InputError(f"this share cannot be granted: epsilon must be positive, got {epsilon}")
+    return epsilon
 
 
 @contextmanager
@@ -189,23 +226,9 @@ def _request(settings: AgentSettings, key: ec.EllipticCurvePrivateKey, invitatio
         raise InputError(f"this device cannot be called so: {error}; choose another --name") from None
 
 
-def _install(staged: AgentHome, home: AgentHome, settings: AgentSettings, task: Task) -> None:
-    """Move everything to its place; `agent.toml`, written last, is what makes a directory an agent."""
+def _install(staged: AgentHome, home: AgentHome) -> None:
+    """Move keys and trust to their place."""
     for source, target in ((staged.key, home.key), (staged.authority, home.authority)):
         shutil.rmtree(target.parent, ignore_errors=True)
         source.parent.rename(target.parent)
     home.staging.mkdir(mode=0o700, exist_ok=True)
-    store = AgentStore(home.database)
-    store.agree(task.name, fingerprint(task))
-    store.close()
-    write_whole(home.settings_file, render(settings).encode())
-
-
-def _forget(home: AgentHome, task: str) -> None:
-    """Withdraw the consent and drop unsent replies; what was charged stays charged."""
-    store = AgentStore(home.database)
-    store.withdraw(task)
-    ledger = Ledger(store)
-    for request, _ in ledger.unsent():
-        ledger.mark_void(request)
-    store.close()

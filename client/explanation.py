@@ -15,6 +15,7 @@ def explain(task: Task, *, budget: PrivacyBudget, data: str) -> str:
         f"It learns {_goal(task)} from {_columns(task)}.",
         f"Your data stays: no row of {data} ever leaves this machine.",
         _sends(task),
+        *_own_labels(task),
         _costs(task, budget),
         "Epsilon bounds how much anyone, the coordinator included, can learn about any single row; smaller is safer.",
     )
@@ -61,7 +62,16 @@ def _sends(task: Task) -> str:
     return (
         f"It sends, each round, {numbers:,} numbers ({numbers * 4:,} bytes) that were learned on all rows "
         "together, limited in size and blurred with random noise on this machine; and, when the operator asks about "
-        "drift, blurred counts of how the model's scores and the columns are distributed."
+        "drift, blurred counts of how the model's scores and the columns are distributed, how many rows break which of "
+        "the task's rules, and how predictions and what came of them agree."
+    )
+
+
+def _own_labels(task: Task) -> tuple[str, ...]:
+    if task.labelling is None:
+        return ()
+    return (
+        "It brings rules that label, on this machine, rows whose outcome is not known; you see them as any other row.",
     )
 
 

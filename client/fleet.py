@@ -43,7 +43,7 @@ from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from client.patience import MEANING, Declined, Link, Stopped, Unrecognised, pause, verdict
+from client.patience import MEANING, Declined, Link, Stopped, Unrecognised, pause, rest, verdict
 from shared.errors import WireError
 from shared.signing import public_key_bytes, sign
 
@@ -54,6 +54,9 @@ Answer = TypeVar("Answer")
 HEARTBEAT_SECONDS = 10.0
 """Flower's least interval; a device that died is noticed, and may come back, after twice this."""
 
+OWN_SECONDS = 30.0
+"""How long one of Covey's own requests waits for its answer, as Flower's do."""
+
 MAX_OBJECTS = 64
 MAX_MESSAGE_BYTES = 64 * 2**20
 RELEASE_HEADER = "covey-release"
@@ -62,15 +65,18 @@ RELEASE_HEADER = "covey-release"
 class CoveyHeaders:
     """Sign each request (privacy rule 20), and read the release hint off each response."""
 
-    def __init__(self, key: ec.EllipticCurvePrivateKey, on_release: Callable[[int], None]) -> None:
-        """Sign with `key`; call `on_release` whenever the hint grows."""
-        self._key, self._on_release, self._seen = key, on_release, 0
+    def __init__(
+        self, key: ec.EllipticCurvePrivateKey, on_release: Callable[[int], None], on_sent: Callable[[str, int], None]
+    ) -> None:
+        """Sign with `key`; call `on_release` whenever the hint grows, and `on_sent` for each request that leaves."""
+        self._key, self._on_release, self._on_sent, self._seen = key, on_release, on_sent, 0
 
     def intercept(self, context: ProtobufRequestContext, call_next: ProtobufCall) -> httpx.Response:
         """Wrap one request, as Flower's client asks of an interceptor."""
         request, now = context.request, time.time()
         path, body = request.url.path, request.content
         request.headers.update(sign(self._key, method=request.method, path=path, body=body, now=now))
+        self._on_sent(path, _size(request))
         response = call_next(context)
         self._notice(response.headers.get(RELEASE_HEADER, ""))
         return response
@@ -94,8 +100,12 @@ class Fleet:
         stopping: Event,
         on_release: Callable[[int], None],
         on_link: Callable[[Link], None],
+        on_sent: Callable[[str, int], None] = lambda _path, _bytes: None,
     ) -> None:
-        """Prepare to speak to `coordinator` (`host:port`); nothing is sent yet."""
+        """Prepare to speak to `coordinator` (`host:port`); nothing is sent yet.
+
+        `on_sent` hears of each request: its path, and its bytes with headers.
+        """
         self._public_key = public_key_bytes(key.public_key())
         self._stopping, self._on_link = stopping, on_link
         self._link: Link = "starting"
@@ -104,8 +114,10 @@ class Fleet:
         self._http = FleetHttpClient(
             f"https://{coordinator}",
             verify=trust,
-            interceptors=[NodeAuthHttpInterceptor(key, key.public_key()), CoveyHeaders(key, on_release)],
+            interceptors=[NodeAuthHttpInterceptor(key, key.public_key()), CoveyHeaders(key, on_release, on_sent)],
         )
+        self._key, self._on_sent = key, on_sent
+        self._own = httpx.Client(base_url=f"https://{coordinator}", verify=trust, timeout=OWN_SECONDS, trust_env=False)
 
     @property
     def node_id(self) -> int:
@@ -134,6 +146,7 @@ class Fleet:
             log.info("left without a goodbye: %s", type(error).__name__)
         finally:
             self._http.close()
+            self._own.close()
 
     def heads(self) -> list[tuple[Message, ObjectTree]]:
         """Messages that wait for this device: without content, each with the names of its parts."""
@@ -177,6 +190,20 @@ class Fleet:
                 return
         raise Declined("the coordinator asked five times and kept nothing")
 
+    def post(self, path: str, body: bytes) -> bytes | None:
+        """Send a body to one of Covey's own routes until it is answered; None if it is declined, or unknown there."""
+        try:
+            return self._call(lambda sent: self._post(path, sent), body)
+        except Declined as error:
+            log.info("%s: %s", path, error)
+            return None
+
+    def _post(self, path: str, body: bytes) -> bytes:
+        headers = sign(self._key, method="POST", path=path, body=body, now=time.time())
+        request = self._own.build_request("POST", path, content=body, headers=headers)
+        self._on_sent(path, _size(request))
+        return self._own.send(request).raise_for_status().content
+
     def _store(self, run: int, session: str, parts: dict[str, InflatableObject]) -> bool:
         """Send parts of a reply; `False` when the coordinator did not wait for one of them (any more)."""
         stored = True
@@ -214,7 +241,7 @@ class Fleet:
             self._report(link)
             if reopen and link == "unknown":
                 raise Unrecognised("the coordinator does not know this session")
-            self._stopping.wait(pause(attempt, link, random=self._random))
+            rest(self._stopping, pause(attempt, link, random=self._random))
         raise Stopped("the agent is stopping")
 
     def _report(self, link: Link) -> None:
@@ -222,6 +249,11 @@ class Fleet:
             self._link = link
             log.info("this device %s", MEANING[link])
             self._on_link(link)
+
+
+def _size(request: httpx.Request) -> int:
+    """The bytes of a request, without what TLS adds."""
+    return len(request.content) + sum(len(name) + len(value) + 4 for name, value in request.headers.raw)
 
 
 def read_sealed(sealed: bytes) -> Message:

@@ -140,8 +140,8 @@ class Predictor:
         predictions = [self._prediction(row, time.perf_counter_ns() - each_ns) for row in rows]
         if self._recorder is not None:
             values = zip(*(np.asarray(column, dtype=object).tolist() for column in columns.values()), strict=True)
-            for prediction, row in zip(predictions, values, strict=True):
-                self._recorder.note(prediction, dict(zip(columns, row, strict=True)))
+            records = (dict(zip(columns, row, strict=True)) for row in values)
+            self._recorder.note_all(zip(predictions, records, strict=True))
         return predictions
 
     def predict_alone(self, columns: Columns) -> Scores:

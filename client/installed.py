@@ -18,7 +18,7 @@ from client.standing import is_bad, mark_bad
 from shared import wire
 from shared.errors import ReleaseError, WireError
 from shared.failpoints import reached
-from shared.files import sync, write_whole
+from shared.files import sync
 from shared.models import Precision, Release
 from shared.runtime import CPU
 from shared.tasks import Task
@@ -26,6 +26,7 @@ from shared.tasks import Task
 log = logging.getLogger(__name__)
 
 POINTER = "current"
+NEXT = ".next"
 EXPLANATION = "explain.onnx"
 KEPT = 2
 
@@ -168,9 +169,25 @@ def install(place: TaskHome, staged: Path, number: int) -> None:
     _discard_old(place)
 
 
+def prepare_pointer(place: TaskHome, number: int) -> None:
+    """Write down where the pointer will go, durably, so that moving it is a rename."""
+    place.releases.mkdir(parents=True, exist_ok=True)
+    file = place.releases / NEXT
+    file.write_bytes(_line(number))
+    sync(file)
+
+
 def point_to(place: TaskHome, number: int) -> None:
-    """Let release `number` be the accepted one from the next look on."""
-    write_whole(place.releases / POINTER, f"{number}\n".encode("ascii"))
+    """Let release `number` be the accepted one from the next look on.
+
+    This makes every rename in the directory durable. A pointer may outlive a power cut that the directory it names
+    does not: it then names nothing, and the newest whole release answers.
+    """
+    file = place.releases / NEXT
+    if _body(file) != _line(number):
+        prepare_pointer(place, number)
+    file.replace(place.releases / POINTER)
+    sync(place.releases)
 
 
 def verified(directory: Path) -> tuple[Release, dict[str, bytes]]:
@@ -202,6 +219,10 @@ def _as_tuned(directory: Path, original: Installed) -> Installed:
         release=original.release, task=original.task, tried=tuned.tried, model=model, model_file=file,
         optimized=tuned.optimized, explanation=tuned.explanation,
     )  # fmt: skip
+
+
+def _line(number: int) -> bytes:
+    return f"{number}\n".encode("ascii")
 
 
 def _body(file: Path) -> bytes:
@@ -238,7 +259,6 @@ def _put_in_place(staged: Path, directory: Path) -> None:
     """A directory of that name was left by a crash, or is damaged: what is staged is verified, so it wins."""
     shutil.rmtree(directory, ignore_errors=True)
     staged.rename(directory)
-    sync(directory.parent)
 
 
 def _discard_old(place: TaskHome) -> None:

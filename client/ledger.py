@@ -5,10 +5,15 @@ once the coordinator has them, `void` once it no longer wants them. A request fo
 is burnt; one found at `sealed` gets the identical bytes again (privacy rule 6).
 """
 
+import time
+from collections.abc import Sequence
+
+from client.policy import Limit
 from client.store import AgentStore
 from shared import accounting
 from shared.errors import NotEligible
-from shared.privacy import PrivacyBudget, PrivacySpent, SampledGaussian
+from shared.failpoints import reached
+from shared.privacy import PrivacySpent, SampledGaussian
 
 
 class Ledger:
@@ -19,37 +24,45 @@ class Ledger:
         self._store = store
 
     def charge(
-        self, request: str, *, task: str, purpose: str, events: tuple[SampledGaussian, ...], budget: PrivacyBudget
+        self, request: str, *, task: str, purpose: str, events: tuple[SampledGaussian, ...], limits: Sequence[Limit]
     ) -> bytes | None:
         """Pay for `request` durably and return `None`; or return the sealed reply if it was paid for before.
 
-        Raises `BudgetExhausted` when the budget does not cover it, and `NotEligible` when an earlier attempt
-        was interrupted between charge and seal, so that nothing may be computed under that charge again.
+        Raises `BudgetExhausted` when one of the limits does not cover it, and `NotEligible` when an earlier attempt
+        was interrupted between charge and seal, so that nothing may be computed under that charge again. While the
+        vault is locked it raises `InputError` before it charges, because no reply could be sealed.
         """
+        if self._store.vault:
+            self._store.vault.seal(b"", about="replies/none")
         with self._store.transaction():
             earlier = self._store.charge(request)
             if earlier is None:
-                self._admit(events, budget)
+                self._admit(events, limits)
                 self._store.add_charge(request, task, purpose, events)
-                return None
-        if earlier.reply is None:
+        if earlier is None:
+            reached("ledger.charged")
+            return None
+        if (reply := self._store.reply(earlier)) is None:
             raise NotEligible(f"request {request} was charged before and interrupted or already sent")
-        return earlier.reply
+        return reply
 
-    def _admit(self, events: tuple[SampledGaussian, ...], budget: PrivacyBudget) -> None:
-        history = self._store.events()
-        for event in events:
-            accounting.admit(event, history, budget)
-            history.append(event)
+    def _admit(self, events: tuple[SampledGaussian, ...], limits: Sequence[Limit]) -> None:
+        now = time.time()
+        for limit in limits:
+            since = None if limit.days is None else now - limit.days * 86_400
+            history = self._store.events(task=limit.task, since=since)
+            accounting.admit([*history, *events], limit.budget, what=limit.what)
 
     def seal(self, request: str, reply: bytes) -> None:
         """Keep the reply on disk before it leaves; raises `NotEligible` if there is no open charge for it."""
         if self._store.seal(request, reply) != 1:
             raise NotEligible(f"request {request} has no open charge to seal")
+        reached("ledger.sealed")
 
     def mark_sent(self, request: str) -> None:
         """The coordinator confirmed the reply."""
         self._store.close_charge(request, "sent")
+        reached("ledger.sent")
 
     def mark_void(self, request: str) -> None:
         """The coordinator no longer wants the reply, because its run is over; the charge stays."""
@@ -57,9 +70,10 @@ class Ledger:
 
     def unsent(self) -> list[tuple[str, bytes]]:
         """Sealed replies that never got through: request and bytes, oldest first."""
-        return [(c.request, c.reply) for c in self._store.charges() if c.state == "sealed" and c.reply is not None]
+        sealed = ((c.request, self._store.reply(c)) for c in self._store.charges() if c.state == "sealed")
+        return [(request, reply) for request, reply in sealed if reply is not None]
 
-    def spent(self, delta: float) -> PrivacySpent:
-        """What all charges together have cost, whether or not their replies were sent."""
-        epsilon = accounting.epsilon(self._store.events(), delta=delta)
-        return PrivacySpent(epsilon=epsilon, delta=delta, releases=len(self._store.charges()))
+    def spent(self, delta: float, *, task: str | None = None) -> PrivacySpent:
+        """What all charges, or one task's, have cost together, whether or not their replies were sent."""
+        epsilon = accounting.epsilon(self._store.events(task=task), delta=delta)
+        return PrivacySpent(epsilon=epsilon, delta=delta, releases=self._store.count(task=task))

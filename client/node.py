@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.proto.message_pb2 import ObjectTree
 
+from client.departures import Departures
 from client.fleet import HEARTBEAT_SECONDS, Fleet, read_sealed
 from client.ledger import Ledger
 from client.patience import Declined, Link, Stopped, Unrecognised, pause
-from shared.errors import WireError
+from shared.errors import InputError, NotEligible, WireError
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +46,15 @@ class Node:
         stopping: Event,
         on_release: Callable[[int], None] = lambda _: None,
         on_link: Callable[[Link], None] = lambda _: None,
+        departures: Departures | None = None,
     ) -> None:
         """Prepare to speak to `coordinator` (`host:port`) for the agent in a directory; nothing is sent yet."""
         self._app, self._agent, self._ledger, self._stopping = app, agent, ledger, stopping
-        self._random = SystemRandom()
+        self._random, self._departures = SystemRandom(), departures
         self._fleet = Fleet(
-            coordinator=coordinator, trust=trust, key=key, stopping=stopping, on_release=on_release, on_link=on_link
-        )
+            coordinator=coordinator, trust=trust, key=key, stopping=stopping, on_release=on_release, on_link=on_link,
+            on_sent=departures.note if departures else lambda _path, _bytes: None,
+        )  # fmt: skip
 
     def run(self) -> None:
         """Serve until `stopping` is set; a session that breaks is opened again."""
@@ -81,6 +84,8 @@ class Node:
         ended = Event()
         Thread(target=self._keep_beating, args=(ended,), name="heartbeat", daemon=True).start()
         try:
+            if self._departures:
+                self._departures.reconcile(self._fleet.post)
             self._send_unsent()
             while True:
                 began = time.monotonic()
@@ -139,7 +144,11 @@ class Node:
         """Push a reply until the coordinator has it, or no longer wants it, and note which in the ledger."""
         request = reply.metadata.reply_to_message_id
         try:
+            if self._departures:
+                self._departures.clear(reply)
             self._fleet.push(reply)
+        except (NotEligible, InputError) as error:
+            log.warning("the reply to %s stays here: %s", request, error)
         except Declined as error:
             log.info("the reply to %s is void: %s", request, error)
             self._ledger.mark_void(request)

@@ -5,10 +5,13 @@ Nothing here sees an example, so no refusal can tell of one (privacy rule 4).
 
 import hashlib
 import json
+import math
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from client import clock
-from client.config import AgentHome, AgentSettings
+from client.config import AgentHome
+from client.settings import AgentSettings, Period
 from shared import wire
 from shared.drift import SurveyPlan
 from shared.errors import ConsentWithheld, NotEligible, PlanTooWeak
@@ -27,8 +30,8 @@ def check_round(plan: RoundPlan, task: Task, settings: AgentSettings) -> None:
     _at_least("noise_multiplier", plan.noise_multiplier, max(privacy.min_noise_multiplier, floor.min_noise_multiplier))
     _at_most("sample_rate", plan.sample_rate, min(privacy.max_sample_rate, floor.max_sample_rate))
     _at_most("steps", plan.steps, min(privacy.max_steps, floor.max_steps))
-    _at_most("max_grad_norm", plan.max_grad_norm, privacy.max_grad_norm)
-    _at_least("normalizer", plan.normalizer, 1.0)
+    _at_most("max_grad_norm", plan.max_grad_norm, min(privacy.max_grad_norm, floor.max_grad_norm))
+    _at_least("normalizer", plan.normalizer, max(1.0, floor.min_normalizer))
 
 
 def check_survey(plan: SurveyPlan, task: Task, settings: AgentSettings, *, release: int) -> None:
@@ -41,6 +44,13 @@ def check_survey(plan: SurveyPlan, task: Task, settings: AgentSettings, *, relea
     _at_least(
         "feature_noise_multiplier", plan.feature_noise_multiplier, max(task.drift.feature_noise_multiplier, floor)
     )
+    asked = {
+        "contract_noise_multiplier": (plan.contract_noise_multiplier, task.contract.noise_multiplier),
+        "outcome_noise_multiplier": (plan.outcome_noise_multiplier, task.drift.outcome_noise_multiplier or math.inf),
+    }
+    for name, (value, least) in asked.items():
+        if value is not None:
+            _at_least(name, value, max(least, floor))
 
 
 def fingerprint(task: Task) -> str:
@@ -48,10 +58,12 @@ def fingerprint(task: Task) -> str:
     return hashlib.sha256(wire.to_json(task)).hexdigest()
 
 
-def check_consent(settings: AgentSettings, *, agreed: bool) -> None:
-    """Raise `ConsentWithheld` unless the owner agreed to this task and has not paused."""
+def check_consent(settings: AgentSettings, task: str, *, agreed: bool) -> None:
+    """Raise `ConsentWithheld` unless the owner agreed to this task, lets it run, and has not paused."""
     if settings.paused:
         raise ConsentWithheld("the owner has paused this agent")
+    if not settings.tasks[task].enabled:
+        raise ConsentWithheld(f"the owner has switched the task {task!r} off")
     if not agreed:
         raise ConsentWithheld("the owner has not agreed to the task as it is signed now")
 
@@ -71,11 +83,36 @@ def check_freshness(home: AgentHome, now: datetime) -> None:
         raise NotEligible(f"the federation's signed metadata ({role}) expired at {expires:%Y-%m-%d %H:%M} UTC")
 
 
-def effective_budget(settings: AgentSettings, task: Task) -> PrivacyBudget:
-    """Combine what the owner granted with the task's ceiling: the stricter of the two holds."""
-    return PrivacyBudget(
-        epsilon=min(settings.budget.epsilon, task.privacy.epsilon), delta=min(settings.budget.delta, task.privacy.delta)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A budget and which charges count against it: one task's or all, of the last `days` or of all time."""
+
+    what: str
+    budget: PrivacyBudget
+    task: str | None = None
+    days: float | None = None
+
+
+def limits(settings: AgentSettings, task: Task) -> tuple[Limit, ...]:
+    """Everything that bounds one more charge for `task`; each of them must hold.
+
+    What was spent is forgotten by none but the periods, and those only add to the budgets that forget nothing
+    (privacy rule 9). Delta is the stricter of the owner's and the task's.
+    """
+    grant, delta = settings.tasks[task.name], min(settings.budget.delta, task.privacy.delta)
+    share = min(task.privacy.epsilon, grant.epsilon or math.inf)
+    whole = (
+        Limit(what="this device's budget", budget=PrivacyBudget(epsilon=settings.budget.epsilon, delta=delta)),
+        Limit(what=f"{task.name}'s share", budget=PrivacyBudget(epsilon=share, delta=delta), task=task.name),
     )
+    return (*whole, *_periods(settings.period, None, delta), *_periods(grant.period, task.name, delta))
+
+
+def _periods(period: Period | None, task: str | None, delta: float) -> tuple[Limit, ...]:
+    if period is None:
+        return ()
+    what = f"{task or 'this device'}'s {period.days:g} days"
+    return (Limit(what=what, budget=PrivacyBudget(epsilon=period.epsilon, delta=delta), task=task, days=period.days),)
 
 
 def _expiry(home: AgentHome, role: str) -> datetime:

@@ -6,22 +6,27 @@ made it. A report is computed and shown on the device only; nothing of it is eve
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from client.config import TaskHome
+from client.housekeeping import open_log
 from client.predictions import PredictionLog
 from client.served import UNKNOWN, Served, Value, class_of, number_of
-from client.vault import Vault
 from shared.drift import SurveyPlan, group_values
 from shared.features import Bucket
 from shared.tasks import Task, Window
 
 ALL_TIME = Window()
+
+Judged = tuple[Served, int]
+"""A prediction whose outcome came, and its class."""
 
 SMALLEST_PROBABILITY = 1e-7
 """A model that was certain and wrong loses this much and not infinity: float32 tells no less from 0."""
@@ -69,7 +74,7 @@ def report(log: PredictionLog, task: Task, window: Window = ALL_TIME) -> Quality
     values = [group_values(task, column) for column in task.groups]
     days: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(4))
     groups = [np.zeros((len(names), 2, 2), np.int64) for names in values]
-    for one, label in _judged(log, task, window):
+    for one, label in judged(log, task, window):
         days[datetime.fromtimestamp(one.at, UTC).date().isoformat()] += _losses(one.scores, label)
         found = (int(label == len(one.scores) - 1), int(_likeliest(one.scores) == len(one.scores) - 1))
         for column, names, counts in zip(task.groups, values, groups, strict=True):
@@ -83,30 +88,48 @@ def report(log: PredictionLog, task: Task, window: Window = ALL_TIME) -> Quality
 
 
 def outcomes(plan: SurveyPlan, task: Task, place: TaskHome) -> NDArray[np.int64]:
-    """Count for a survey: the outcomes of its release's own predictions, as `outcome_cells` does."""
-    log = PredictionLog(place.predictions, Vault.open(place.home))
-    try:
-        return outcome_cells(task, log, plan.window, bins=plan.score_bins, release=plan.release)
-    finally:
-        log.close()
+    """Count for a survey: the outcomes of predictions made since its release was installed, as that release scores them.
+
+    Which release answered at the time is left aside, because rows may have made the device fall back from one; and
+    rows from before could have taught this one.
+    """
+    from client.inference import Predictor
+
+    directory = place.releases / str(plan.release)
+    installed_at = (directory / "release.json").stat().st_mtime
+    with closing(open_log(place)) as log:
+        rows = [row for row in judged(log, task, plan.window) if row[0].at >= installed_at]
+    scores = Predictor(directory).predict_alone(_columns(task, rows))[:, -1] if rows else np.zeros(0)
+    return outcome_cells(task, rows, scores, bins=plan.score_bins)
 
 
 def outcome_cells(
-    task: Task, log: PredictionLog, window: Window, *, bins: int, release: int | None = None
+    task: Task, rows: Sequence[Judged], scores: NDArray[np.floating[Any]], *, bins: int
 ) -> NDArray[np.int64]:
     """Exact counts of shape `(groups, classes, bins)`; they never leave without noise and a charge.
 
-    Groups stand in the order of `shared.drift.groups_of`; `bins` part the score of the last class evenly over [0, 1].
-    A row falls in one cell, whatever it holds, so that adding or removing one changes one count by one at most
-    (privacy rule 13). `release` counts the answers of one release alone.
+    `scores` are each row's score of the last class, shape `(rows,)`; `bins` part them evenly over [0, 1]. Groups stand
+    in the order of `shared.drift.groups_of`. A row falls in one cell, whatever it holds, so that adding or removing
+    one changes one count by one (privacy rule 13).
     """
     values = [group_values(task, column) for column in task.groups]
     cells = np.zeros((*map(len, values), len(task.label.classes), bins), np.int64)
-    for one, label in _judged(log, task, window):
-        if release is None or one.release == release:
-            group = (_group(task, *pair, one.record) for pair in zip(task.groups, values, strict=True))
-            cells[(*group, label, _bin(one.scores[-1], bins))] += 1
+    for (one, label), score in zip(rows, scores.tolist(), strict=True):
+        group = (_group(task, *pair, one.record) for pair in zip(task.groups, values, strict=True))
+        cells[(*group, label, _bin(score, bins))] += 1
     return cells.reshape(-1, len(task.label.classes), bins)
+
+
+def _columns(task: Task, rows: Sequence[Judged]) -> dict[str, NDArray[Any]]:
+    """Raw columns; a value that the task no longer takes counts as missing, in its own row alone."""
+    records = [one.record for one, _ in rows]
+    numbers = {name: np.array([number_of(record.get(name)) for record in records]) for name in task.numbers}
+    words = {name: [record.get(name) for record in records] for name in task.texts}
+    texts = {
+        name: np.array([word if isinstance(word, str) else None for word in column], dtype=object)
+        for name, column in words.items()
+    }
+    return numbers | texts
 
 
 def _group(task: Task, column: str, names: tuple[str, ...], record: Mapping[str, Value]) -> int:
@@ -119,7 +142,7 @@ def _group(task: Task, column: str, names: tuple[str, ...], record: Mapping[str,
     return last if math.isnan(number) else int(np.searchsorted(edges, number, side="right"))
 
 
-def _judged(log: PredictionLog, task: Task, window: Window) -> Iterator[tuple[Served, int]]:
+def judged(log: PredictionLog, task: Task, window: Window) -> Iterator[Judged]:
     """Predictions whose outcome is one of the task's, with its class."""
     for one in log.judged(window):
         label = class_of(task.label, one.label or "")

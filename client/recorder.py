@@ -8,7 +8,7 @@ counted and said once.
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Self
@@ -50,6 +50,13 @@ class Recorder:
         else:
             self.dropped += 1
 
+    def note_all(self, answered: Iterable[tuple[Prediction, Mapping[str, Any]]]) -> None:
+        """Keep many, and write whenever no more can wait: a row of one question never pushes another out."""
+        for prediction, record in answered:
+            if len(self._waiting) >= CAPACITY and not self._failing:
+                self.flush()
+            self.note(prediction, record)
+
     def outcome(self, prediction: str, label: str) -> bool:
         """Join a label to its prediction; False if that is not here, and the label waits. `InputError` if nothing is kept."""
         try:
@@ -87,11 +94,9 @@ class Recorder:
 
     @cached_property
     def _log(self) -> "PredictionLog":
-        from client.predictions import PredictionLog, Retention
-        from client.vault import Vault
+        from client.housekeeping import open_log
 
-        retention = Retention(days=self._place.home.settings().keep.days)
-        return PredictionLog(self._place.predictions, Vault.open(self._place.home), retention)
+        return open_log(self._place)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._every):

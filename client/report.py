@@ -1,40 +1,62 @@
 """What the owner sees: how the agent stands, and what every charge cost."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 
-from client.config import AgentHome, AgentSettings
+from client.config import AgentHome, TaskHome
+from client.installed import current_release, serving
 from client.ledger import Ledger
-from client.policy import effective_budget
+from client.policy import fingerprint, limits
+from client.sequence import Standing, standing
+from client.settings import AgentSettings
+from client.standing import marks
 from client.store import AgentStore, Charge
-from shared import accounting, wire
-from shared.errors import InputError
+from client.work import resolve
+from shared import accounting
 from shared.lock import holder
-from shared.privacy import PrivacyBudget
-from shared.tasks import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStatus:
+    """How one task stands; `release` is the newest that was accepted and `answers` the one that answers, 0 for none.
+
+    `put_aside` says why releases that did badly here do not answer.
+    """
+
+    name: str
+    revision: int
+    release: int
+    answers: int
+    put_aside: tuple[str, ...]
+    enabled: bool
+    agreed: bool
+    epsilon_granted: float
+    epsilon_spent: float
+    charges: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How an agent stands; `running` is its process, 0 when none runs, and `release` is 0 when none serves."""
+    """How an agent stands; `running` is its process, 0 when none runs."""
 
     name: str
     federation: str
     coordinator: str
-    task: str
-    revision: int
-    release: int
     running: int
     link: str
     paused: bool
+    trainer: str
+    sequence: Standing
     epsilon_granted: float
     epsilon_spent: float
     delta: float
     charges: int
     unsent: int
+    tasks: tuple[TaskStatus, ...]
     refusals: tuple[dict[str, str], ...]
 
 
@@ -53,43 +75,39 @@ class LedgerLine:
 
 def status(home: AgentHome) -> Status:
     """Read how the agent stands, whether or not it runs."""
-    settings, task = home.settings(), signed_task(home)
-    budget = effective_budget(settings, task)
-    store = AgentStore(home.database)
-    try:
-        return _status(home, settings, task, budget, store)
-    finally:
-        store.close()
+    settings = home.settings()
+    running = holder(home.lock) or 0
+    with closing(AgentStore(home.database)) as store:
+        book = Ledger(store)
+        spent = book.spent(settings.budget.delta)
+        return Status(
+            name=settings.name, federation=settings.federation, coordinator=settings.coordinator, running=running,
+            link=_link(home) if running else "stopped", paused=settings.paused, trainer=resolve(settings.trainer),
+            sequence=standing(home),
+            epsilon_granted=settings.budget.epsilon, epsilon_spent=spent.epsilon, delta=spent.delta,
+            charges=spent.releases, unsent=len(book.unsent()),
+            tasks=tuple(_task(place, settings, store) for place in home.tasks()),
+            refusals=tuple(_refusal(row) for row in store.refusals()[-5:]),
+        )  # fmt: skip
 
 
 def ledger(home: AgentHome) -> list[LedgerLine]:
     """Every charge, oldest first."""
-    budget = effective_budget(home.settings(), signed_task(home))
-    store = AgentStore(home.database)
-    try:
-        return list(_lines(store, delta=budget.delta))
-    finally:
-        store.close()
+    delta = home.settings().budget.delta
+    with closing(AgentStore(home.database)) as store:
+        return list(_lines(store, delta=delta))
 
 
-def signed_task(home: AgentHome) -> Task:
-    """The task as it was verified when joining, or `InputError`."""
-    try:
-        return wire.from_json(Task, home.task_file.read_bytes(), what="signed task")
-    except OSError as error:
-        raise InputError(f"{home.task_file} cannot be read ({error.strerror}); leave and join again") from None
-
-
-def _status(home: AgentHome, settings: AgentSettings, task: Task, budget: PrivacyBudget, store: AgentStore) -> Status:
-    running, book = holder(home.lock) or 0, Ledger(store)
-    spent = book.spent(budget.delta)
-    return Status(
-        name=settings.name, federation=settings.federation, coordinator=settings.coordinator,
-        task=task.name, revision=task.revision, release=_release(home),
-        running=running, link=_link(home) if running else "stopped", paused=settings.paused,
-        epsilon_granted=budget.epsilon, epsilon_spent=spent.epsilon, delta=budget.delta,
-        charges=spent.releases, unsent=len(book.unsent()),
-        refusals=tuple(_refusal(row) for row in store.refusals()[-5:]),
+def _task(place: TaskHome, settings: AgentSettings, store: AgentStore) -> TaskStatus:
+    task, grant = place.signed_task(), settings.tasks[place.name]
+    share = next(limit for limit in limits(settings, task) if limit.task == place.name and limit.days is None)
+    spent = Ledger(store).spent(share.budget.delta, task=place.name)
+    return TaskStatus(
+        name=place.name, revision=task.revision, release=current_release(place), answers=_answers(place),
+        put_aside=tuple(f"release {mark.release}: {mark.reason}" for mark in marks(place)), enabled=grant.enabled,
+        agreed=store.agreed(place.name, fingerprint(task)),
+        epsilon_granted=min(share.budget.epsilon, settings.budget.epsilon), epsilon_spent=spent.epsilon,
+        charges=spent.releases,
     )  # fmt: skip
 
 
@@ -118,10 +136,9 @@ def _link(home: AgentHome) -> str:
         return "starting"
 
 
-def _release(home: AgentHome) -> int:
-    from client.installed import current_release
-
-    return current_release(home)
+def _answers(place: TaskHome) -> int:
+    answering = serving(place)
+    return answering.release.number if answering else 0
 
 
 def _when(moment: float) -> str:

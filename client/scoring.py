@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from client.config import AgentHome
+from client.config import TaskHome
 from client.dataset import read_columns
 from client.inference import Predictor, Value
 from client.installed import serving
@@ -32,16 +32,16 @@ class Scored:
     file: str
 
 
-def score(home: AgentHome, window: Window, out: Path) -> Scored:
+def score(place: TaskHome, window: Window, out: Path) -> Scored:
     """Predict every row of a window of the device's own data, offline, and write one column a class to `out` (Parquet).
 
     Rows stand in the order of the data file. The first rows are also asked one by one, to time a raw record.
     """
-    installed = serving(home)
+    installed = serving(place)
     if installed is None:
-        raise ReleaseError(f"{home.path} has no release to answer with yet; `covey-agent update` looks for one")
-    columns, _ = read_columns(Path(home.settings().data), installed.task, window)
-    predictor = Predictor(home)
+        raise ReleaseError(f"{place.name} has no release to answer with yet; `covey-agent update` looks for one")
+    columns, _ = read_columns(_rows_of(place), installed.task, window)
+    predictor = Predictor(place)
     scores = predictor.predict_many(columns)
     _write(out, {name: scores[:, index] for index, name in enumerate(installed.task.label.classes)})
     times = _time_singles(predictor, columns, rows=min(len(scores), SINGLES))
@@ -49,6 +49,13 @@ def score(home: AgentHome, window: Window, out: Path) -> Scored:
     return Scored(
         rows=len(scores), release=predictor.release, p50_us=p50, p99_us=p99, latencies_us=tuple(times), file=str(out)
     )
+
+
+def _rows_of(place: TaskHome) -> Path:
+    data = place.home.settings().tasks[place.name].data
+    if not data:
+        raise InputError(f"{place.name} learns from outcomes alone; there are no rows of yours to score")
+    return Path(data)
 
 
 def _time_singles(predictor: Predictor, columns: dict[str, NDArray[Any]], *, rows: int) -> list[float]:

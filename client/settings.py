@@ -1,62 +1,146 @@
-"""Writing `agent.toml`: commented for its owner, whole or not at all, and never losing the owner's own words."""
+"""The owner's policy: what `agent.toml` may say, in words that a person edits."""
 
-import json
-import re
+from dataclasses import dataclass, field
+from datetime import time
+from pathlib import Path
+from typing import Literal
 
-from client.config import AgentHome, AgentSettings
-from shared.errors import InputError
-from shared.files import write_whole
+from shared import wire
+from shared.errors import InputError, WireError
+from shared.privacy import PrivacyBudget
 
-_PAUSED = re.compile(r"^paused[ \t]*=[ \t]*(?:true|false)", re.MULTILINE)
-
-
-def render(settings: AgentSettings) -> str:
-    """A new `agent.toml`, with a line for the owner beside each choice."""
-    return f"""\
-# What this device's owner decided. Edit it freely: it is read again for every request.
-
-name = {_text(settings.name)}  # how the operator sees this device
-coordinator = {_text(settings.coordinator)}
-federation = {_text(settings.federation)}
-task = {_text(settings.task)}
-data = {_text(settings.data)}  # Parquet or CSV; its rows never leave this machine
-paused = {_flag(settings.paused)}  # true: decline every request; predictions go on
-health = {_flag(settings.health)}  # false: do not tell the coordinator how a release's self-test went
-
-# The most privacy that this device may ever spend; the task's own limit holds beside it.
-[budget]
-epsilon = {settings.budget.epsilon!r}
-delta = {settings.budget.delta!r}
-
-# The weakest plan that you accept, beside the signed task's own limits.
-[floor]
-min_noise_multiplier = {settings.floor.min_noise_multiplier!r}
-max_sample_rate = {settings.floor.max_sample_rate!r}
-max_steps = {settings.floor.max_steps}
-"""
+Trainer = Literal["auto", "opacus", "light"]
 
 
-def set_paused(home: AgentHome, *, paused: bool) -> None:
-    """Pause or resume, and change nothing else; raise `InputError` if the file cannot be edited safely."""
-    home.settings()
-    text = home.settings_file.read_text(encoding="utf-8")
-    write_whole(home.settings_file, with_paused(text, paused=paused).encode())
-    if home.settings().paused != paused:
-        write_whole(home.settings_file, text.encode())
-        raise InputError(f"{home.settings_file} cannot be edited safely; set `paused = {_flag(paused)}` there yourself")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """At most `epsilon` in any `days` days, within the budget that it belongs to."""
+
+    days: float
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        """Refuse a period that never ends or grants nothing."""
+        if not (self.days > 0 and self.epsilon > 0):
+            raise ValueError(f"days and epsilon must be positive, got {self.days} and {self.epsilon}")
 
 
-def with_paused(text: str, *, paused: bool) -> str:
-    """The same TOML with `paused` set; the line is added at the top where it was left out."""
-    line = f"paused = {_flag(paused)}"
-    changed, found = _PAUSED.subn(line, text, count=1)
-    return changed if found else f"{line}\n{text}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskGrant:
+    """What one task gets: rows, and at most a share of the budget.
+
+    `data` is a Parquet or CSV file or a directory of them; empty, the device learns from outcomes alone.
+    """
+
+    data: str
+    enabled: bool = True
+    epsilon: float | None = None
+    period: Period | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a share that protects nothing."""
+        if self.epsilon is not None and not self.epsilon > 0:
+            raise ValueError(f"epsilon must be positive, got {self.epsilon}")
 
 
-def _text(value: str) -> str:
-    """A TOML basic string; JSON writes the same."""
-    return json.dumps(value, ensure_ascii=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """The weakest plan that the owner accepts, beside the signed task's own limits."""
+
+    min_noise_multiplier: float = 0.0
+    max_sample_rate: float = 1.0
+    max_steps: int = 1_000_000
+    max_grad_norm: float = 1_000_000.0
+    min_normalizer: float = 1.0
 
 
-def _flag(value: bool) -> str:
-    return "true" if value else "false"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """When this device takes part; `hours` is `HH:MM-HH:MM` in local time and may pass midnight."""
+
+    idle_only: bool = False
+    mains_only: bool = False
+    unmetered_only: bool = False
+    hours: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse hours that no clock shows."""
+        _ = self.open_hours
+
+    @property
+    def open_hours(self) -> tuple[time, time] | None:
+        """From when until when, or None for always."""
+        if not self.hours:
+            return None
+        start, dash, end = self.hours.partition("-")
+        try:
+            bounds = time.fromisoformat(start.strip()), time.fromisoformat(end.strip())
+        except ValueError:
+            dash = ""
+            bounds = time(), time()
+        if not dash or bounds[0] == bounds[1] or bounds[0].tzinfo or bounds[1].tzinfo:
+            raise ValueError(f"hours must be two times such as 22:00-06:00, got {self.hours!r}")
+        return bounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceilings:
+    """What one training may use; one that reaches a ceiling is stopped, stays charged, and answers with noise alone."""
+
+    cpu_seconds: float = 600.0
+    memory_mb: int = 2048
+    disk_mb: int = 4096
+
+    def __post_init__(self) -> None:
+        """Refuse a ceiling under which nothing starts."""
+        if not (self.cpu_seconds >= 1 and self.memory_mb >= 64 and self.disk_mb >= 1):
+            raise ValueError("cpu_seconds and disk_mb must be at least 1 and memory_mb at least 64")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """How long predictions wait for their outcome and may teach, which share of them, and how much disk they take."""
+
+    days: float = 90.0
+    share: float = 1.0
+    megabytes: int = 1024
+
+    def __post_init__(self) -> None:
+        """Refuse what keeps nothing by mistake."""
+        if not (self.days >= 0 and 0 < self.share <= 1 and self.megabytes >= 1):
+            raise ValueError("days must not be negative, share must lie in (0, 1] and megabytes be at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """What `agent.toml` holds; the owner may edit it, and it is read again for every request.
+
+    `coordinator` is `host:port`; `health` allows plain self-test reports; `trainer` is `auto` for Opacus where
+    PyTorch is installed. `budget` bounds all tasks together, for ever.
+    """
+
+    name: str
+    coordinator: str
+    federation: str
+    budget: PrivacyBudget
+    tasks: dict[str, TaskGrant] = field(default_factory=dict)
+    period: Period | None = None
+    floor: Floor = Floor()
+    conditions: Conditions = Conditions()
+    ceilings: Ceilings = Ceilings()
+    keep: Keep = Keep()
+    trainer: Trainer = "auto"
+    paused: bool = False
+    health: bool = True
+
+
+def read_settings(file: Path) -> AgentSettings:
+    """Read `agent.toml`, or raise `InputError` naming the file and the field."""
+    try:
+        return wire.from_toml(AgentSettings, file.read_bytes(), what="agent.toml")
+    except FileNotFoundError:
+        raise InputError(f"{file.parent} holds no agent; make one with `covey-agent join`") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from None
+    except WireError as error:
+        raise InputError(f"{file} cannot be used: {error}") from None

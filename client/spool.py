@@ -1,4 +1,4 @@
-"""Examples as they grow: in memory while they are few, then in a nameless file that vanishes with the process."""
+"""Rows as they grow: in memory while they are few, then in a nameless file that vanishes with the process."""
 
 import mmap
 import tempfile
@@ -12,6 +12,31 @@ from shared.errors import InputError
 
 IN_MEMORY_ROWS = 250_000
 """Below this many rows examples stay in memory; 60 inputs then take 60 MB."""
+
+
+MOST_EXPECTED = 100_000_000
+"""Rows that are laid out at once at most, whatever a damaged file says of itself."""
+
+
+class Growing:
+    """An array that grows at its end; what was expected is laid out at once, so that no row is held twice."""
+
+    def __init__(self, dtype: Any, *, expected: int) -> None:
+        """So many rows are expected; there may be fewer or more."""
+        self._rows, self._array = 0, np.empty(min(expected, MOST_EXPECTED), dtype)
+
+    def add(self, rows: NDArray[Any]) -> None:
+        """Append values, shape `(rows,)`."""
+        end = self._rows + len(rows)
+        if end > len(self._array):
+            smaller, self._array = self._array, np.empty(max(end, 2 * len(self._array)), self._array.dtype)
+            self._array[: self._rows] = smaller[: self._rows]
+        self._array[self._rows : end] = rows
+        self._rows = end
+
+    def array(self) -> NDArray[Any]:
+        """All values, shape `(rows,)`."""
+        return self._array[: self._rows]
 
 
 class Spool:

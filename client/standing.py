@@ -51,22 +51,24 @@ def is_bad(place: TaskHome, sha256: str) -> bool:
 
 def marks(place: TaskHome) -> list[Mark]:
     """What was put aside here, oldest first, for the owner to read."""
-    return sorted(_readable((place.releases / FOLDER).glob("*.json")), key=lambda mark: mark.at)
+    found = (mark for _, mark in _readable((place.releases / FOLDER).glob("*.json")))
+    return sorted(found, key=lambda mark: mark.at)
 
 
-def forgive(place: TaskHome, sha256: str) -> None:
-    """The owner gives a model another chance."""
-    file = _file(place, sha256)
-    _unwritten.discard(file)
-    if file.exists():
-        file.unlink()
-        sync(file.parent)
+def forgive(place: TaskHome, release: int) -> bool:
+    """The owner gives a release's model another chance; whether it had been put aside."""
+    folder = place.releases / FOLDER
+    found = [file for file, mark in _readable(folder.glob("*.json")) if mark.release == release]
+    for file in found:
+        file.unlink(missing_ok=True)
+        sync(folder)
+    return bool(found)
 
 
-def _readable(files: Iterable[Path]) -> Iterable[Mark]:
+def _readable(files: Iterable[Path]) -> Iterable[tuple[Path, Mark]]:
     for file in files:
         try:
-            yield wire.from_json(Mark, file.read_bytes(), what=file.name)
+            yield file, wire.from_json(Mark, file.read_bytes(), what=file.name)
         except (OSError, WireError) as error:
             log.warning("%s cannot be read (%s); the model stays put aside", file, error)
 

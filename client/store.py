@@ -1,43 +1,37 @@
-"""The agent's store: one SQLite file, and every line of SQL that the device has.
+"""The agent's store: one SQLite file with the ledger, consents, refusals, and (client/audit.py) the audit log.
 
-Commits are durable against power loss (`synchronous = FULL`): a charge that was not written did not happen.
+Commits are durable against power loss (`synchronous = FULL`): a charge that was not written did not happen. Replies
+and the words of refusals are sealed by the vault; rows of an earlier Covey stay readable until `seal_clear`.
 """
 
+import logging
 import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from client.config import AgentHome
+from client.schema import MIGRATIONS
+from client.vault import SealError, Vault
 from shared.database import connect, transaction
+from shared.errors import InputError
 from shared.privacy import SampledGaussian
+
+log = logging.getLogger(__name__)
 
 ChargeState = Literal["charged", "sealed", "sent", "void"]
 
-MIGRATIONS = (
-    """
-    CREATE TABLE charges (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, request TEXT NOT NULL UNIQUE, task TEXT NOT NULL,
-        purpose TEXT NOT NULL, state TEXT NOT NULL, charged_at REAL NOT NULL, sealed_at REAL, sent_at REAL, reply BLOB
-    );
-    CREATE TABLE events (
-        charge INTEGER NOT NULL REFERENCES charges(id), noise_multiplier REAL NOT NULL,
-        sample_rate REAL NOT NULL, steps INTEGER NOT NULL
-    );
-    CREATE TABLE consents (
-        task TEXT NOT NULL, sha256 TEXT NOT NULL, agreed_at REAL NOT NULL, PRIMARY KEY (task, sha256)
-    );
-    CREATE TABLE refusals (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, task TEXT NOT NULL, category TEXT NOT NULL,
-        detail TEXT NOT NULL
-    );
-    """,
-)
+MOST_REFUSALS = 1000
+"""How many refusals are kept; a coordinator may cause as many as it likes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """One line of the ledger: a request that was paid for, and how far its reply got."""
+    """One line of the ledger: a request that was paid for, and how far its reply got.
+
+    `reply` is as it is kept, sealed where `encrypted`; `AgentStore.reply` opens it. `sequence` counts charges.
+    """
 
     id: int
     request: str
@@ -48,89 +42,191 @@ class Charge:
     sealed_at: float | None
     sent_at: float | None
     reply: bytes | None
+    encrypted: int = 0
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """What an owner agreed to, when (Unix time), as it read; `withdrawn_at` once that ended."""
+
+    task: str
+    sha256: str
+    agreed_at: float
+    words: str
+    withdrawn_at: float | None
 
 
 class AgentStore:
     """Reads and writes the agent's records."""
 
     def __init__(self, path: Path | str) -> None:
-        """Open or create the file at `path` (`:memory:` in tests)."""
-        self._db = connect(path, MIGRATIONS, synchronous="FULL")
+        """Open or create the file at `path`; the vault is the agent's whose directory that is.
+
+        `:memory:`, in tests, has no vault: what no disk keeps is not sealed.
+        """
+        self.db = connect(path, MIGRATIONS, synchronous="FULL")
+        self.db.execute("PRAGMA secure_delete = ON")
+        self.vault = None if str(path) == ":memory:" else Vault.open(AgentHome(Path(path).parent))
 
     def close(self) -> None:
         """Release the file."""
-        self._db.close()
+        self.db.close()
 
     def transaction(self) -> Any:
         """All of it or none of it, with the write lock held."""
-        return transaction(self._db)
+        return transaction(self.db)
 
     def add_charge(self, request: str, task: str, purpose: str, events: tuple[SampledGaussian, ...]) -> None:
-        """Write a charge and what it costs; call inside `transaction`."""
-        cursor = self._db.execute(
-            "INSERT INTO charges (request, task, purpose, state, charged_at) VALUES (?, ?, ?, 'charged', ?)",
+        """Write a charge and what it costs, and raise the sequence; call inside `transaction`."""
+        self.db.execute("UPDATE sequence SET number = number + 1")
+        cursor = self.db.execute(
+            "INSERT INTO charges (request, task, purpose, state, charged_at, sequence) "
+            "VALUES (?, ?, ?, 'charged', ?, (SELECT number FROM sequence))",
             (request, task, purpose, time.time()),
         )
         rows = [(cursor.lastrowid, e.noise_multiplier, e.sample_rate, e.steps) for e in events]
-        self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)
+        self.db.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)
+
+    def add_settled(
+        self, request: str, task: str, purpose: str, events: tuple[SampledGaussian, ...], *, at: float, sequence: int
+    ) -> None:
+        """Write a charge whose reply is no longer owed; call inside `transaction`."""
+        cursor = self.db.execute(
+            "INSERT INTO charges (request, task, purpose, state, charged_at, sequence) VALUES (?, ?, ?, 'void', ?, ?)",
+            (request, task, purpose, at, sequence),
+        )
+        rows = [(cursor.lastrowid, e.noise_multiplier, e.sample_rate, e.steps) for e in events]
+        self.db.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)
 
     def charge(self, request: str) -> Charge | None:
         """The charge made for a request, if any."""
         row = cast(
-            "sqlite3.Row | None", self._db.execute("SELECT * FROM charges WHERE request = ?", (request,)).fetchone()
+            "sqlite3.Row | None", self.db.execute("SELECT * FROM charges WHERE request = ?", (request,)).fetchone()
         )
         return Charge(**dict(row)) if row else None
 
     def charges(self) -> list[Charge]:
         """The whole ledger, oldest first."""
-        return [Charge(**dict(row)) for row in self._db.execute("SELECT * FROM charges ORDER BY id")]
+        return [Charge(**dict(row)) for row in self.db.execute("SELECT * FROM charges ORDER BY id")]
 
-    def events(self) -> list[SampledGaussian]:
-        """Everything ever charged, equal mechanisms merged: the input of an accountant."""
-        rows = self._db.execute(
-            "SELECT noise_multiplier, sample_rate, sum(steps) AS steps FROM events GROUP BY noise_multiplier, sample_rate"
+    def reply(self, charge: Charge) -> bytes | None:
+        """A charge's reply as it is to leave; None without one, or once the key that sealed it is gone.
+
+        Raise `InputError` while the keyring that holds the key is locked.
+        """
+        if charge.reply is None or not charge.encrypted or self.vault is None:
+            return charge.reply
+        try:
+            return self.vault.unseal(charge.reply, about=f"replies/{charge.request}")
+        except SealError as error:
+            log.warning("the reply to %s is lost: %s", charge.request, error)
+            return None
+
+    def events(self, *, task: str | None = None, since: float | None = None) -> list[SampledGaussian]:
+        """What was charged, for one task or all, since a time or ever; equal mechanisms merged for an accountant."""
+        rows = self.db.execute(
+            "SELECT noise_multiplier, sample_rate, sum(steps) AS steps FROM events JOIN charges ON charges.id = charge "
+            "WHERE (:task IS NULL OR task = :task) AND (:since IS NULL OR charged_at >= :since) "
+            "GROUP BY noise_multiplier, sample_rate",
+            {"task": task, "since": since},
         )
         return [SampledGaussian(**dict(row)) for row in rows]
+
+    def count(self, *, task: str | None = None) -> int:
+        """How many charges there are, of one task or of all."""
+        query = "SELECT count(*) FROM charges WHERE ? IS NULL OR task = ?"
+        return int(self.db.execute(query, (task, task)).fetchone()[0])
 
     def events_of(self, charge: int) -> list[SampledGaussian]:
         """What one charge paid for."""
         query = "SELECT noise_multiplier, sample_rate, steps FROM events WHERE charge = ?"
-        return [SampledGaussian(**dict(row)) for row in self._db.execute(query, (charge,))]
+        return [SampledGaussian(**dict(row)) for row in self.db.execute(query, (charge,))]
 
     def seal(self, request: str, reply: bytes) -> int:
-        """Keep the reply's bytes; returns how many charges moved from `charged` to `sealed`."""
-        return self._db.execute(
-            "UPDATE charges SET state = 'sealed', reply = ?, sealed_at = ? WHERE request = ? AND state = 'charged'",
-            (reply, time.time(), request),
+        """Keep the reply's bytes, sealed; returns how many charges moved from `charged` to `sealed`."""
+        kept = self.vault.seal(reply, about=f"replies/{request}") if self.vault else reply
+        return self.db.execute(
+            "UPDATE charges SET state = 'sealed', reply = ?, encrypted = ?, sealed_at = ? "
+            "WHERE request = ? AND state = 'charged'",
+            (kept, int(self.vault is not None), time.time(), request),
         ).rowcount
 
     def close_charge(self, request: str, state: Literal["sent", "void"]) -> None:
         """The coordinator has the reply, or no longer wants it; its bytes are not needed any more."""
-        self._db.execute(
+        self.db.execute(
             "UPDATE charges SET state = ?, sent_at = ?, reply = NULL WHERE request = ? AND state = 'sealed'",
             (state, time.time(), request),
         )
 
-    def agree(self, task: str, sha256: str) -> None:
-        """The owner agrees to a task as it reads under this digest."""
-        self._db.execute("INSERT OR REPLACE INTO consents VALUES (?, ?, ?)", (task, sha256, time.time()))
-
-    def withdraw(self, task: str) -> None:
-        """The owner no longer agrees to a task."""
-        self._db.execute("DELETE FROM consents WHERE task = ?", (task,))
-
-    def agreed(self, task: str, sha256: str) -> bool:
-        """Whether the owner agreed to the task as it reads under this digest."""
-        query = "SELECT 1 FROM consents WHERE task = ? AND sha256 = ?"
-        return self._db.execute(query, (task, sha256)).fetchone() is not None
-
-    def add_refusal(self, task: str, category: str, detail: str) -> None:
-        """Remember, on the device only, why it declined."""
-        self._db.execute(
-            "INSERT INTO refusals (at, task, category, detail) VALUES (?, ?, ?, ?)",
-            (time.time(), task, category, detail),
+    def agree(self, task: str, sha256: str, *, words: str = "") -> None:
+        """The owner agrees to a task as it reads under this digest; `words` are what was shown."""
+        self.db.execute(
+            "INSERT OR REPLACE INTO consents (task, sha256, agreed_at, words) VALUES (?, ?, ?, ?)",
+            (task, sha256, time.time(), words),
         )
 
+    def withdraw(self, task: str) -> int:
+        """The owner no longer agrees to a task; returns how many consents that ended."""
+        query = "UPDATE consents SET withdrawn_at = ? WHERE task = ? AND withdrawn_at IS NULL"
+        return self.db.execute(query, (time.time(), task)).rowcount
+
+    def agreed(self, task: str, sha256: str) -> bool:
+        """Whether the owner agrees to the task as it reads under this digest."""
+        query = "SELECT 1 FROM consents WHERE task = ? AND sha256 = ? AND withdrawn_at IS NULL"
+        return self.db.execute(query, (task, sha256)).fetchone() is not None
+
+    def consents(self) -> list[Consent]:
+        """Everything that was ever agreed to, oldest first."""
+        query = "SELECT task, sha256, agreed_at, words, withdrawn_at FROM consents ORDER BY agreed_at"
+        return [Consent(**dict(row)) for row in self.db.execute(query)]
+
+    def add_refusal(self, task: str, category: str, detail: str) -> None:
+        """Remember, on the device only, why it declined; the oldest make room."""
+        at = time.time()
+        with self.transaction():
+            self.db.execute(
+                "INSERT INTO refusals (at, task, category, detail) VALUES (?, ?, ?, ?)",
+                (at, task, category, self._sealed_words(detail, at, task)),
+            )
+            self.db.execute(
+                "DELETE FROM refusals WHERE id <= (SELECT max(id) FROM refusals) - ?", (MOST_REFUSALS,)
+            )  # fmt: skip
+
     def refusals(self) -> list[dict[str, Any]]:
-        """Every refusal, oldest first: `at`, `task`, `category`, `detail`."""
-        return [dict(row) for row in self._db.execute("SELECT at, task, category, detail FROM refusals ORDER BY id")]
+        """The refusals that are kept, oldest first: `at`, `task`, `category`, `detail`."""
+        rows = self.db.execute("SELECT at, task, category, detail FROM refusals ORDER BY id")
+        return [{**dict(row), "detail": self._words(row["detail"], row["at"], row["task"])} for row in rows]
+
+    def seal_clear(self) -> None:
+        """Seal what an earlier Covey kept in clear; raise `InputError` while the vault's keyring is locked."""
+        if self.vault is None:
+            return
+        with self.transaction():
+            clear = self.db.execute("SELECT request, reply FROM charges WHERE reply IS NOT NULL AND NOT encrypted")
+            replies = [
+                (self.vault.seal(row["reply"], about=f"replies/{row['request']}"), row["request"]) for row in clear
+            ]
+            self.db.executemany("UPDATE charges SET reply = ?, encrypted = 1 WHERE request = ?", replies)
+            found = self.db.execute("SELECT * FROM refusals WHERE typeof(detail) = 'text' AND detail != ''").fetchall()
+            words = [(self._sealed_words(row["detail"], row["at"], row["task"]), row["id"]) for row in found]
+            self.db.executemany("UPDATE refusals SET detail = ? WHERE id = ?", words)
+        if replies or words:
+            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _sealed_words(self, detail: str, at: float, task: str) -> bytes | str:
+        """A locked keyring costs the words of a refusal, not the refusal."""
+        if self.vault is None:
+            return detail
+        try:
+            return self.vault.seal(detail.encode(), about=f"refusals/{task}/{at!r}")
+        except InputError:
+            return ""
+
+    def _words(self, kept: bytes | str, at: float, task: str) -> str:
+        if isinstance(kept, str) or self.vault is None:
+            return str(kept)
+        try:
+            return self.vault.unseal(kept, about=f"refusals/{task}/{at!r}").decode()
+        except InputError:
+            return "(sealed, and its key is not at hand)"

@@ -18,7 +18,7 @@ from client.bookkeeping import BookKeepingLoss, BookKeepingModule, is_known
 from client.dataset import Examples
 from client.independence import require_independent
 from client.noise import CipherStream
-from shared.network import build, flatten, load
+from shared.network import build, load
 from shared.rounds import RoundPlan
 from shared.tasks import Task
 
@@ -36,6 +36,8 @@ class CipherNoise(DPOptimizer):
             loss_reduction="sum",
         )
         self._stream = stream
+        self._rate = plan.learning_rate / plan.normalizer
+        self.update = torch.zeros(sum(parameter.numel() for parameter in self.params))
 
     def add_noise(self) -> None:
         """Add the whole step's noise to the clipped sum of gradients, in float64 and rounded once.
@@ -47,6 +49,7 @@ class CipherNoise(DPOptimizer):
         sizes = [len(total) for total in sums]
         noise = torch.from_numpy(self._stream.normals(sum(sizes)))
         noisy = noise.mul_(self.noise_multiplier * self.max_grad_norm).add_(torch.cat(sums)).float()
+        self.update -= noisy * self._rate
         for parameter, gradient in zip(self.params, noisy.split(sizes), strict=True):
             parameter.grad = gradient.view_as(parameter)
             vars(parameter)["summed_grad"] = None  # a sum that got noise twice would be two answers under one charge
@@ -86,11 +89,16 @@ def train(
     torch.set_num_threads(1)
     network = build(task)
     load(network, weights, task)
-    _descend(plan, network, examples, stream)
-    return clip(flatten(network.parameters()) - weights, plan.max_update_norm)
+    return clip(_descend(plan, network, examples, stream), plan.max_update_norm)
 
 
-def _descend(plan: RoundPlan, network: torch.nn.Module, examples: Examples, stream: CipherStream) -> None:
+def _descend(
+    plan: RoundPlan, network: torch.nn.Module, examples: Examples, stream: CipherStream
+) -> NDArray[np.float32]:
+    """Run the steps and return their sum, apart from the weights.
+
+    A difference of weights has their rounding, which would tell it from noise alone (`client.light.noise_only`).
+    """
     private, loss, optimizer = prepare(plan, network, stream)
     inputs, labels = torch.from_numpy(examples.inputs), torch.from_numpy(examples.labels)
     with warnings.catch_warnings():
@@ -101,6 +109,7 @@ def _descend(plan: RoundPlan, network: torch.nn.Module, examples: Examples, stre
             optimizer.zero_grad(set_to_none=True)
             loss(private(inputs[sample]), labels[sample]).backward()
             optimizer.step()
+    return optimizer.update.numpy()
 
 
 def prepare(

@@ -3,10 +3,9 @@
 # pyright: reportPrivateImportUsage=false
 # TUF documents these names here, though its modules do not mark them as exported.
 
-import ssl
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from client import clock
 from client.config import AgentHome
+from client.coordinator import trust_only
 from shared import wire
 from shared.errors import InputError, ReleaseError, Unreachable
 from shared.files import write_whole
@@ -31,16 +31,19 @@ class HttpsFetcher(FetcherInterface):
     """Fetches over TLS, trusting the federation's own certificate authority and no other."""
 
     def __init__(self, ca: bytes) -> None:
-        """`ca` is the authority's certificate in PEM."""
-        context = ssl.create_default_context(cadata=ca.decode("ascii"))
+        """`ca` is the authority's certificate in PEM; `sent` counts the bytes of requests, for the owner's audit log."""
+        context = trust_only(ca)
         plain = {"accept-encoding": "identity"}  # what is hashed is what travels
         self._client = httpx.Client(verify=context, timeout=TIMEOUT_SECONDS, trust_env=False, headers=plain)
+        self.sent = 0
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         """Stream the body, in chunks that TUF counts against the signed length."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         try:
-            with self._client.stream("GET", url) as response:
+            request = self._client.build_request("GET", url)
+            self.sent += len(str(request.url)) + sum(len(name) + len(value) for name, value in request.headers.raw)
+            with closing(self._client.send(request, stream=True)) as response:
                 if not response.is_success:
                     raise tuf.DownloadHTTPError(f"{url} answered {response.status_code}", response.status_code)
                 for chunk in response.iter_raw():
@@ -59,7 +62,7 @@ class Trust:
 
         `base_url` is the coordinator's; the trust is rooted in `home.root_file`.
         """
-        self._home = home
+        self._home, self._fetcher = home, fetcher
         root = _pinned_root(home)
         _check_clock(home)
         with _in_plain_words():
@@ -72,7 +75,12 @@ class Trust:
                 bootstrap=root,
             )
             self._updater.refresh()
-        clock.note(home)
+            clock.note(home)
+
+    @property
+    def sent(self) -> int:
+        """Bytes of requests so far, where they travelled over a network."""
+        return self._fetcher.sent if isinstance(self._fetcher, HttpsFetcher) else 0
 
     def task(self, name: str | None = None) -> Task:
         """The signed task called `name`, or the only one there is; kept as `keep_task` keeps it."""

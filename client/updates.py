@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,16 @@ from typing import TYPE_CHECKING
 from client import attempts
 from client.config import AgentHome, TaskHome
 from client.fetching import Travelled, by_hash, fetch
-from client.installed import SelfTest, accepted, current_release, file_of, install, serving, verified
+from client.installed import (
+    SelfTest,
+    accepted,
+    current_release,
+    file_of,
+    install,
+    prepare_pointer,
+    serving,
+    verified,
+)
 from client.selftest import try_release
 from client.trust import HttpsFetcher, Trust
 from client.tuning import is_tuned, tune
@@ -81,7 +91,8 @@ class Updates:
         with only_one(self._home.update_lock, what="an update"):
             trust = _trust(self._home, settings.coordinator, self._fetcher)
             reached("update.refreshed")
-            return UpdateReport(tasks=tuple(self._look(trust, place, settings.name) for place in places))
+            found = tuple(self._look(trust, place, settings.name) for place in places)
+            return UpdateReport(tasks=found, sent=trust.sent)
 
     def _look(self, trust: Trust, place: TaskHome, device: str) -> TaskUpdate:
         try:
@@ -99,7 +110,6 @@ class Updates:
         """Accept a release if it is worth a try now, and tune it; a refused one waits before it is fetched again."""
         reason = attempts.waiting(place, newest.number) or attempts.too_fast(place)
         if not reason:
-            attempts.begin(place, newest.number)
             try:
                 travelled = self._accept(trust, place, newest)
             except ReleaseError as error:
@@ -114,15 +124,24 @@ class Updates:
         return TaskUpdate(task=place.name, release=current_release(place), refused=newest.number, reason=reason)
 
     def _accept(self, trust: Trust, place: TaskHome, release: Release) -> Travelled:
-        """Download, verify and try a release, and let it serve."""
+        """Download, verify and try a release, and let it serve.
+
+        Another thread waits for the disk meanwhile: the try is on record before the model is opened, and what was
+        fetched is durable once it is tried.
+        """
         directory = self._home.staging / str(release.number)
         directory.mkdir()
-        travelled = fetch(trust, release, directory, _held(place))
-        reached("update.downloaded")
-        task = wire.from_json(Task, file_of(directory, "task").read_bytes(), what="the release's task")
-        tried = try_release(task, release, file_of(directory, "fp32").read_bytes())
-        reached("update.tested")
-        _complete(directory, release, tried)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="disk") as disk:
+            noted = disk.submit(attempts.begin, place, release.number)
+            travelled = fetch(trust, release, directory, _held(place))
+            noted.result()
+            reached("update.downloaded")
+            kept = disk.submit(_keep, place, directory, release)
+            task = wire.from_json(Task, file_of(directory, "task").read_bytes(), what="the release's task")
+            tried = try_release(task, release, file_of(directory, "fp32").read_bytes())
+            reached("update.tested")
+            kept.result()
+        _complete(directory, tried)
         install(place, directory, release.number)
         attempts.swapped(place, release.number)
         return travelled
@@ -164,12 +183,19 @@ def _accepted(place: TaskHome, release: Release, travelled: Travelled) -> TaskUp
     return TaskUpdate(task=place.name, release=release.number, installed=True, fetched=travelled.fetched, saved=saved)
 
 
-def _complete(directory: Path, release: Release, tried: SelfTest) -> None:
-    """Add what was signed and what was found, and make all of it durable before it gets its name."""
-    (directory / "selftest.json").write_bytes(wire.to_json(tried))
+def _keep(place: TaskHome, directory: Path, release: Release) -> None:
+    """Make durable what does not depend on the try: what was signed, and where the pointer will go."""
     (directory / "release.json").write_bytes(wire.to_json(release))
-    for file in (*directory.iterdir(), directory):  # synced together: a disk then has one thing to wait for
+    for file in directory.iterdir():
         sync(file)
+    prepare_pointer(place, release.number)
+
+
+def _complete(directory: Path, tried: SelfTest) -> None:
+    """Add what was found, so that all of the directory is durable before it gets its name."""
+    (directory / "selftest.json").write_bytes(wire.to_json(tried))
+    sync(directory / "selftest.json")
+    sync(directory)
 
 
 def _held(place: TaskHome) -> dict[str, bytes]:

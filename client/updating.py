@@ -45,9 +45,10 @@ class TaskUpdate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateReport:
-    """What one look did, task by task."""
+    """What one look did, task by task, and the bytes of its requests."""
 
     tasks: tuple[TaskUpdate, ...]
+    sent: int = 0
 
     @property
     def installed(self) -> bool:

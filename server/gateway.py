@@ -27,8 +27,9 @@ from server.asgi import (
 from server.mailbox import Mailbox
 from server.records import Device
 from server.replays import Replays
+from server.sequences import Sequences
 from server.store import Store
-from shared import signing
+from shared import sequence, signing, wire
 from shared.errors import InputError, WireError
 
 FLEET = "/v1/fleet/"
@@ -83,11 +84,12 @@ class Gateway:
 
     def __init__(
         self, *, store: Store, fleet: FleetCall, mailbox: Mailbox, repository: Path, authority: Path,
-        clock: Callable[[], float] = time.time,
+        sequences: Sequences | None, clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         """`fleet` answers Flower's requests, `repository` the TUF directory, `authority` the CA certificate in PEM."""
         self._store, self._fleet, self._mailbox = store, fleet, mailbox
         self._repository, self._authority = repository.resolve(), authority
+        self._sequences = sequences
         self._clock = clock
         self._replays = Replays(seconds=2 * signing.WINDOW_SECONDS)
         self.traffic = Traffic()
@@ -114,6 +116,8 @@ class Gateway:
                 await self._serve_enrolment(scope, receive, send)
             case "POST", "/covey/installed":
                 await self._serve_installed(scope, receive, send)
+            case "POST", sequence.PATH:
+                await self._serve_sequence(scope, receive, send)
             case "GET", "/health":
                 await answer(send, 200, {"state": "serving"})
             case "GET", "/covey/ca.crt":
@@ -162,6 +166,20 @@ class Gateway:
             raise Refused(400, "malformed", str(error)) from None
         self.traffic.add(device.name, up=len(body))
         await answer(send, 200, {"state": "recorded"}, covey_release=str(self.release))
+
+    async def _serve_sequence(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Countersign a device's newest charge, or say what was countersigned last."""
+        if self._sequences is None:
+            raise Refused(404, "unknown", "this coordinator countersigns nothing; its log says why")
+        device, body = await self._authenticate(scope, receive, limit=SMALL_BODY)
+        try:
+            answered = wire.to_json(self._sequences.answer(device, body))
+        except WireError as error:
+            raise Refused(400, "malformed", str(error)) from None
+        self.traffic.add(device.name, up=len(body), down=len(answered))
+        await send_bytes(
+            send, 200, answered, content_type="application/json", covey_release=str(self.release)
+        )  # fmt: skip
 
     async def _serve_file(self, path: str, send: Send) -> None:
         """A file of the TUF repository, which is public and signed; nothing beside it can be named."""

@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from shared.errors import InputError
 from shared.files import write_secret, write_whole
+from shared.sequence import PURPOSE
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 AUTHORITY_DAYS, SERVER_DAYS, RENEW_DAYS = 3650, 397, 30
@@ -53,6 +54,21 @@ def create_server_certificate(directory: Path, *, hosts: Iterable[str]) -> None:
     pem = certificate.public_bytes(serialization.Encoding.PEM)
     write_whole(directory / "server.key", _pem(key) + pem, mode=0o600)
     write_whole(directory / "server.crt", pem)
+
+
+def create_sequence_certificate(directory: Path) -> None:
+    """Make `sequence.key`: a key, with its certificate by the authority, that may countersign charges and no more."""
+    authority, authority_key = _load_authority(directory)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "covey charge sequence")])
+    certificate = (
+        _certificate(subject, authority.subject, key.public_key(), AUTHORITY_DAYS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([PURPOSE]), critical=True)
+        .sign(authority_key, hashes.SHA256())
+    )
+    write_secret(directory / "sequence.key", _pem(key) + certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def renew_server_certificate(directory: Path, *, host: str) -> bool:

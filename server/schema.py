@@ -41,4 +41,10 @@ MIGRATIONS = (
         detail TEXT NOT NULL
     );
     """,
+    """
+    CREATE TABLE sequences (
+        device TEXT PRIMARY KEY REFERENCES devices(name), number INTEGER NOT NULL, blob TEXT NOT NULL,
+        receipt TEXT NOT NULL, at REAL NOT NULL
+    );
+    """,
 )

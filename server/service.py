@@ -14,6 +14,7 @@ from server.listeners import Listener, bind
 from server.logs import write_logs
 from server.mailbox import Mailbox
 from server.pki import renew_server_certificate
+from server.sequences import open_sequences
 from server.store import Store
 from shared.lock import only_one
 
@@ -58,7 +59,7 @@ class Service:
         self._mailbox, self._children = Mailbox(), Children(federation, verbose=verbose)
         self._gateway = Gateway(
             store=self._store, fleet=superlink.fleet, mailbox=self._mailbox, repository=federation.repository,
-            authority=federation.tls / "ca.crt",
+            authority=federation.tls / "ca.crt", sequences=open_sequences(self._store, federation.tls),
         )  # fmt: skip
         self._conductor = Conductor(
             federation, store=self._store, superlink=superlink, mailbox=self._mailbox, children=self._children

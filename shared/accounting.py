@@ -66,9 +66,9 @@ def epsilon(history: Iterable[SampledGaussian], *, delta: float) -> float:
     return epsilon_of(renyi(history), delta=delta)
 
 
-def admit(event: SampledGaussian, history: Iterable[SampledGaussian], budget: PrivacyBudget) -> float:
-    """Epsilon once `event` follows `history`; raise `BudgetExhausted` if the budget forbids it."""
-    after = epsilon([*history, event], delta=budget.delta)
+def admit(history: Iterable[SampledGaussian], budget: PrivacyBudget, *, what: str = "the budget") -> float:
+    """Epsilon of a history that is about to happen; raise `BudgetExhausted`, naming `what`, if the budget forbids it."""
+    after = epsilon(history, delta=budget.delta)
     if after > budget.epsilon:
-        raise BudgetExhausted(f"epsilon would be {after:.2f} of the {budget.epsilon:.2f} that the owner granted")
+        raise BudgetExhausted(f"epsilon would be {after:.2f}, but {what} grants {budget.epsilon:.2f}")
     return after

@@ -4,7 +4,8 @@ CoveyError
 ├── Refusal               this device declines; nothing went wrong
 │   ├── BudgetExhausted   the owner's privacy budget does not cover the request
 │   ├── PlanTooWeak       the plan protects less than the task or the owner demands
-│   ├── NotEligible       not now: wrong task, no data source, interrupted earlier
+│   ├── NotEligible       not this device: wrong task, stale metadata, interrupted earlier
+│   ├── NotNow            the owner's conditions: power, network, hours, an idle machine
 │   └── ConsentWithheld   the owner has not agreed, or has paused
 ├── WireError             the other side sent a record of the wrong shape
 ├── ReleaseError          a release is not what its signed metadata promises
@@ -42,6 +43,12 @@ class NotEligible(Refusal):
     """This device cannot take part now, for a reason that no example decides."""
 
     category: ClassVar[str] = "not-eligible"
+
+
+class NotNow(Refusal):
+    """The owner's conditions do not hold at this moment; which of them is nobody else's business."""
+
+    category: ClassVar[str] = "not-now"
 
 
 class ConsentWithheld(Refusal):

@@ -12,7 +12,12 @@ from shared.errors import InputError
 @contextmanager
 def only_one(path: Path, *, what: str) -> Generator[None]:
     """Hold the lock at `path` while the block runs, or raise `InputError` naming the process that holds it."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be opened ({error.strerror}), so {what} cannot run; mend or remove it"
+        ) from None
     try:
         _take(handle, path, what)
         os.ftruncate(handle, 0)

@@ -60,9 +60,25 @@ def quantize(task: Task, fp32: bytes) -> bytes:
     ranges = _ranges(model, task, [node for node in layers if node.output[0] in chosen])
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     sheet = _Sheet(model, constants, [])
-    for node in model.graph.node:
+    for node in _without_clamps(model, constants):
         _write_layer(sheet, node, ranges) if node.output[0] in chosen else sheet.nodes.append(node)
     return _serialized(sheet)
+
+
+def _without_clamps(model: ModelProto, constants: dict[str, NDArray[Any]]) -> Iterator[NodeProto]:
+    """The nodes without those that clamp numbers to their declared bounds: bytes saturate there by themselves.
+
+    A clamped number is scaled to [-1, 1], the range that the first layer's bytes have.
+    """
+    whole = ModelProto()
+    whole.CopyFrom(model)
+    unclamped: dict[str, str] = {}
+    for node in whole.graph.node:
+        node.input[:] = [unclamped.get(name, name) for name in node.input]
+        if node.op_type in ("Max", "Min") and node.input[1] in constants:
+            unclamped[node.output[0]] = node.input[0]
+        else:
+            yield node
 
 
 def _is_layer(node: NodeProto) -> bool:

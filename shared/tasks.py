@@ -196,6 +196,10 @@ class Task:
         texts = {feature.name for feature in self.features if feature.kind == "category"}
         if mixed := texts & {feature.name for feature in self.features if feature.kind != "category"}:
             raise ValueError(f"a column is words or numbers, not both: {sorted(mixed)}")
+        if reserved := [
+            name for name in (*dict(names), self.label.column, self.timestamp or "") if name.startswith("@")
+        ]:
+            raise ValueError(f"a column's name cannot begin with @, which is kept for counts: {reserved}")
         if self.label.column in {feature.name for feature in self.features}:
             raise ValueError(f"the label's column {self.label.column!r} cannot also be a feature")
         self.architecture.check(self.features)

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from client.config import AgentHome, AgentSettings
+from client.config import AgentHome
 from client.policy import ROLES, fingerprint
+from client.policyfile import render
+from client.settings import AgentSettings, TaskGrant
 from client.store import AgentStore
 from server.store import Store
 from shared import wire
@@ -34,24 +36,19 @@ def rehearse(
 def found_agent(home: AgentHome, task: Task, *, name: str, data: Path, budget: PrivacyBudget) -> None:
     """Make an agent directory whose owner has agreed to `task`, with metadata that is fresh for a day."""
     home.metadata.mkdir(parents=True)
-    home.task_file.write_bytes(wire.to_json(task))
+    home.signed_tasks.mkdir()
+    home.task(task.name).signed.write_bytes(wire.to_json(task))
     settings = AgentSettings(
-        name=name, coordinator="127.0.0.1:0", federation="rehearsal", task=task.name, data=str(data), budget=budget
-    )
-    home.settings_file.write_text(_toml(settings), encoding="utf-8")
+        name=name, coordinator="127.0.0.1:0", federation="rehearsal", budget=budget,
+        tasks={task.name: TaskGrant(data=str(data))},
+    )  # fmt: skip
+    home.settings_file.write_text(render(settings), encoding="utf-8")
     expires = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     for role in ROLES:
         (home.metadata / f"{role}.json").write_text(f'{{"signed": {{"expires": "{expires}"}}}}', encoding="utf-8")
     store = AgentStore(home.database)
     store.agree(task.name, fingerprint(task))
     store.close()
-
-
-def _toml(settings: AgentSettings) -> str:
-    budget = f"budget = {{ epsilon = {settings.budget.epsilon}, delta = {settings.budget.delta} }}"
-    words = ("name", "coordinator", "federation", "task", "data")
-    lines = [f'{word} = "{getattr(settings, word)}"' for word in words]
-    return "\n".join([*lines, budget]) + "\n"
 
 
 def _enrol(store: Store, name: str, node: int) -> None:

@@ -10,10 +10,11 @@ from server.records import AuditEntry, SurveyResult
 from server.store.devices import DeviceRows
 from server.store.rows import fields
 from server.store.runs import RunRows
+from server.store.sequences import SequenceRows
 from shared import wire
 
 
-class Store(DeviceRows, RunRows):
+class Store(DeviceRows, RunRows, SequenceRows):
     """Reads and writes the coordinator's records; safe to open from several processes at once."""
 
     def add_survey(self, result: SurveyResult) -> None:

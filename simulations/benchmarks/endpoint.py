@@ -134,14 +134,13 @@ class Caller:
         """As many answers, asked for on all connections at once, as fast as they come."""
         for one in self.sockets:
             one.sendall(self.request)
-        left = number - len(self.sockets)
+        left, waiting = number - len(self.sockets), number
         poll = select.poll()
         by_number = {one.fileno(): one for one in self.sockets}
         for one in self.sockets:
             poll.register(one, select.POLLIN)
-        for _ in range(number):
-            if not (ready := poll.poll(5000)):
-                return
+        while waiting > 0 and (ready := poll.poll(5000)):
+            waiting -= len(ready)
             for descriptor, _ in ready:
                 yield _whole(by_number[descriptor])
                 if left > 0:

@@ -35,10 +35,16 @@ def measure() -> list[Row]:
     fit_ms = _median_ms(lambda: fit(votes, 2))
     label_ms = _median_ms(lambda: posterior(model, votes))
     return [
-        _row("device.labelling.majority.accuracy", by_majority, "share", by_majority),
-        _row("device.labelling.dawid_skene.accuracy", by_model, "share", by_majority),
-        _row("device.labelling.fit_50k_by_8", fit_ms, "ms", 160.0, most=True),
-        _row("device.labelling.label_50k_by_8", label_ms, "ms", 50.0, most=True),
+        {"name": "device.labelling.majority.accuracy", "value": by_majority, "unit": "share"},
+        {
+            "name": "device.labelling.dawid_skene.accuracy",
+            "value": by_model,
+            "unit": "share",
+            "target": by_majority,
+            "meets": by_model > by_majority,
+        },
+        {"name": "device.labelling.fit_50k_by_8", "value": fit_ms, "unit": "ms"},
+        {"name": "device.labelling.label_50k_by_8", "value": label_ms, "unit": "ms"},
     ]
 
 
@@ -55,8 +61,8 @@ def main() -> None:
     """Print the table, and how much the label model gains."""
     rows = measure()
     for row in rows:
-        verdict = "meets" if row["meets"] else "misses"
-        sys.stdout.write(f"{row['name']:<44} {row['value']:>10.4f} {row['unit']:<6} {verdict} {row['target']:.4g}\n")
+        verdict = f"  target {row['target']:.4g}: {'met' if row['meets'] else 'missed'}" if "target" in row else ""
+        sys.stdout.write(f"{row['name']:<44} {row['value']:>10.4f} {row['unit']}{verdict}\n")
     gain = float(rows[1]["value"]) - float(rows[0]["value"])
     sys.stdout.write(f"the label model is right on {gain:.1%} more of the rows than the majority vote\n")
 
@@ -74,11 +80,6 @@ def _median_ms(act: Callable[[], object]) -> float:
         act()
         times.append((time.perf_counter() - started) * 1e3)
     return statistics.median(times[1:])
-
-
-def _row(name: str, value: float, unit: str, target: float, *, most: bool = False) -> Row:
-    meets = value <= target if most else value >= target
-    return {"name": name, "value": value, "unit": unit, "target": target, "meets": meets}
 
 
 if __name__ == "__main__":

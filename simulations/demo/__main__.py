@@ -13,8 +13,9 @@ os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 import numpy as np
 from rich.console import Console
 
-from server.store import Store
+from server.releases import signed_files
 from shared.endings import one_line
+from shared.quantization import quantize
 from simulations.demo import report as reports
 from simulations.demo.screen import Screen
 from simulations.demo.stage import Stage
@@ -90,7 +91,7 @@ def summarise(story: Story, *, seconds: float) -> reports.DemoReport:
         rounds=tuple(reports.round_line(result) for result in store.rounds()),
         releases=tuple(story.releases),
         privacy=reports.PrivacyLine(epsilon_max=max(spends.values()), delta=1e-5, budget_epsilon=BUDGET),
-        onnx=_onnx(store),
+        onnx=_onnx(story.stage),
         latency_us={f"p{p}": round(float(np.percentile(story.latencies, p)), 1) for p in (50, 99)},
         drift=tuple(reports.drift_line(survey) for survey in store.surveys("flights") if survey.shifts),
         bytes_per_device_round=story.traffic,
@@ -108,13 +109,14 @@ def _device_line(story: Story, device: str, spent: float) -> reports.DeviceLine:
     )
 
 
-def _onnx(store: Store) -> reports.OnnxLine:
-    """Read the newest release's sizes, and what its gates found when it was promoted."""
-    release = store.releases("flights")[-1]
-    found = {gate["name"]: gate["found"] for gate in json.loads(store.gates(release.number))}
+def _onnx(stage: Stage) -> reports.OnnxLine:
+    """Read the newest release's size, what a device makes of it, and what its gates found when it was promoted."""
+    release = stage.store.releases("flights")[-1]
+    found = {gate["name"]: gate["found"] for gate in json.loads(stage.store.gates(release.number))}
+    fp32 = signed_files(stage.federation, release)["fp32.onnx"]
     return reports.OnnxLine(
         fp32_bytes=release.artifacts["fp32"].bytes,
-        int8_bytes=release.artifacts["int8"].bytes,
+        int8_bytes=len(quantize(stage.store.task("flights"), fp32)),
         max_abs_diff=float(found["parity with torch"]),
         int8_max_abs_diff=float(found["int8 loss"]),
     )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,9 @@ def test_requests_wait_on_a_passed_socket_while_the_service_restarts(tmp_path: P
         first.send_signal(signal.SIGKILL)
         first.wait()
         half.settimeout(10)
-        assert half.recv(100) == b"", "a request that was cut off gets no answer, not a wrong one"
+        # The kernel resets the connection where the killed process had not read all of the request.
+        with suppress(ConnectionResetError):
+            assert half.recv(100) == b"", "a request that was cut off gets no answer, not a wrong one"
         waiting = connect(home.socket)
         with waiting:
             body = json.dumps(RECORD).encode()

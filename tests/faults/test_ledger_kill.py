@@ -25,6 +25,7 @@ AGENT = """
 import os, secrets, signal, sys
 from pathlib import Path
 from client.ledger import Ledger
+from client.policy import Limit
 from client.store import AgentStore
 from shared.errors import Refusal
 from shared.privacy import PrivacyBudget, SampledGaussian
@@ -66,7 +67,7 @@ for request in requests:
     at("nothing")
     try:
         reply = ledger.charge(request, task="flights", purpose="training", events=(event,),
-                              budget=PrivacyBudget(epsilon=50.0, delta=1e-5))
+                              limits=[Limit(what="all", budget=PrivacyBudget(epsilon=50.0, delta=1e-5))])
         if reply is None:
             at("charged")
             reply = secrets.token_hex(8).encode()

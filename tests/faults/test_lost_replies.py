@@ -21,6 +21,7 @@ from client.fleet import read_sealed
 from client.ledger import Ledger
 from client.node import Node
 from client.patience import Link
+from client.policy import Limit
 from client.store import AgentStore
 from shared.privacy import PrivacyBudget, SampledGaussian
 
@@ -79,7 +80,9 @@ class Device:
 
     def _app(self, message: Message, _: Context) -> Message:
         request = message.metadata.message_id
-        self.ledger.charge(request, task="test", purpose="training", events=(EVENT,), budget=BUDGET)
+        self.ledger.charge(
+            request, task="test", purpose="training", events=(EVENT,), limits=[Limit(what="all", budget=BUDGET)]
+        )
         update = np.random.default_rng().standard_normal(1000).astype(np.float32)
         reply = Message(RecordDict({"array": ArrayRecord([update])}), reply_to=message)
         self.computed.append(message_to_proto(reply).SerializeToString())

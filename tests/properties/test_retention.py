@@ -11,7 +11,7 @@ from machines import small_task
 from predicted import NOON
 
 from client.predictions import PredictionLog, Retention
-from client.quality import outcome_cells
+from client.quality import judged, outcome_cells
 from client.served import Served, Value
 from client.vault import Vault
 from shared.tasks import Window
@@ -74,7 +74,8 @@ def test_one_prediction_more_adds_one_to_one_cell_at_most(others: list[Served], 
         for number, served in enumerate((others, [*others, more])):
             log = PredictionLog(Path(folder) / f"{number}.db", Vault(Path(folder) / "vault.key"))
             log.add(served)
-            counts.append(outcome_cells(TASK, log, WINDOW, bins=10))
+            rows = list(judged(log, TASK, WINDOW))
+            counts.append(outcome_cells(TASK, rows, np.array([one.scores[-1] for one, _ in rows]), bins=10))
             log.close()
     change = counts[1] - counts[0]
     assert change.min() >= 0

@@ -39,7 +39,7 @@ def many(count: int) -> list[Total]:
 
 @given(few)
 def test_few_totals_come_back_as_they_were(totals: list[Total]) -> None:
-    assert unpack(pack(totals, size=SIZE)) == (0, merge(totals))
+    assert unpack(pack(merge(totals), size=SIZE)) == (0, merge(totals))
 
 
 @pytest.mark.parametrize("count", [0, 1, 50, 500, 5000])
@@ -58,11 +58,11 @@ def test_what_is_merged_further_never_costs_less_nor_ends_earlier(totals: list[T
     assert sum(total.steps for total in merged) == sum(total.steps for total in totals)
 
 
-@pytest.mark.parametrize("count", [500, 5000])
-def test_a_copy_that_had_to_be_merged_costs_no_less(count: int) -> None:
-    level, merged = unpack(pack(many(count), size=SIZE))
+@pytest.mark.parametrize("size", [200, 400, 900])
+def test_a_copy_that_had_to_be_merged_costs_no_less(size: int) -> None:
+    level, merged = unpack(pack(many(60), size=size))
     assert level > 0
-    assert epsilon(merged) >= epsilon(many(count))
+    assert epsilon(merged) >= epsilon(many(60))
 
 
 @given(few, few, st.integers(0, 4))
@@ -82,8 +82,8 @@ def test_a_ledger_lacks_nothing_of_itself(totals: list[Total]) -> None:
         assert missing(coarser(totals, level), merge(totals), level=level) == []
 
 
-@given(few, st.binary(min_size=0, max_size=60))
-def test_a_damaged_copy_is_refused_or_reads_as_totals(totals: list[Total], noise: bytes) -> None:
-    for data in (noise, b"\0\0\0\x20" + noise, pack(totals, size=SIZE)[:40]):
+@given(st.binary(max_size=60), st.integers(0, 300))
+def test_a_damaged_copy_is_refused(noise: bytes, length: int) -> None:
+    for data in (noise, b"\0\0\0\x20" + noise, pack(many(20), size=SIZE)[:length]):
         with pytest.raises(WireError):
             unpack(data)

@@ -1,5 +1,6 @@
 """Rule 3: a weak label is a function of its own row and of the task, to the last bit."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,3 +81,10 @@ def test_a_rows_chances_do_not_move_by_a_bit_with_its_neighbours(
     alone = [posterior(labelling.model, votes(labelling, table([row])))[0] for row in values]
     assert np.array_equal(together, np.array(alone))
     np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-12)
+
+
+def test_no_device_fits_a_label_model() -> None:
+    """Fitting looks across rows; parameters come with the task."""
+    files = list((Path(__file__).parents[2] / "client").rglob("*.py"))
+    assert files
+    assert not [file.name for file in files if "labelmodel" in file.read_text(encoding="utf-8")]

@@ -1,5 +1,6 @@
 """What the network is refused, and that each refusal comes before the work that it guards."""
 
+import base64
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +17,12 @@ from server.founding import found
 from server.gateway import FLEET, FLEET_BODY, FLEET_ROUTES, SMALL_BODY, Gateway
 from server.mailbox import Mailbox
 from server.records import Device
+from server.sequences import Sequences
 from server.store import Store
 from shared import signing, wire
 from shared.enrolment import EnrolRequest, InstalledReport
+from shared.sequence import PATH as SEQUENCE
+from shared.sequence import SEALED_BYTES, SequenceAnswer, SequenceReport, SequenceRequest
 
 NODE = 2**64 - 5
 PUSH, PULL, ENROL, INSTALLED = "/v1/fleet/push-messages", "/v1/fleet/pull-messages", "/covey/enrol", "/covey/installed"
@@ -45,6 +49,7 @@ class World:
         self.gateway = Gateway(
             store=self.store, fleet=self.flower, mailbox=Mailbox(patience=0.01), clock=lambda: self.now,
             repository=self.federation.repository, authority=self.federation.tls / "ca.crt",
+            sequences=Sequences(self.store, self.federation.tls),
         )  # fmt: skip
         transport = httpx.ASGITransport(self.gateway)  # pyright: ignore[reportArgumentType]
         self.client = httpx.AsyncClient(transport=transport, base_url="https://coordinator")
@@ -342,3 +347,36 @@ async def test_a_time_that_is_none_is_an_answer_not_a_crash(world: World, moment
     headers = world.headers(PUSH, b"") | {signing.TIME: moment}
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     refused(await world.client.post(PUSH, headers=raw), 401, "signature")
+
+
+# -- the charge sequence ---------------------------------------------------------------------
+
+
+def sequence_report(number: int) -> bytes:
+    blob = base64.b64encode(bytes(SEALED_BYTES)).decode()
+    return wire.to_json(SequenceRequest(report=SequenceReport(number=number, head="0" * 64, blob=blob)))
+
+
+async def test_each_devices_sequence_is_its_own_and_never_goes_back(world: World) -> None:
+    other = ec.generate_private_key(ec.SECP256R1())
+    world.enrol("other", other)
+    enroll.approve(world.federation, world.store, "other")
+    for number in (3, 2):
+        answer = wire.from_json(SequenceAnswer, (await world.post(SEQUENCE, sequence_report(number))).content)
+        assert answer.receipt is not None
+        assert answer.receipt.number == 3
+    asked = (await world.post(SEQUENCE, b"{}", other)).content
+    assert wire.from_json(SequenceAnswer, asked) == SequenceAnswer()
+
+
+async def test_a_stranger_has_nothing_countersigned(world: World) -> None:
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    refused(await world.post(SEQUENCE, sequence_report(1), stranger), 401, "unknown")
+    refused(await world.client.post(SEQUENCE, content=sequence_report(1)), 401, "signature")
+    world.enrol("waits", stranger)
+    refused(await world.post(SEQUENCE, sequence_report(1), stranger), 403, "pending")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"report": {}}', b'{"other": 1}'])
+async def test_a_malformed_sequence_report_is_refused(world: World, body: bytes) -> None:
+    refused(await world.post(SEQUENCE, body), 400, "malformed")

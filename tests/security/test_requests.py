@@ -94,18 +94,24 @@ def test_a_plan_outside_the_signed_task_is_refused_uncharged(
     assert device.charges == 0
 
 
+def edit(home: Path, old: str, new: str) -> None:
+    text = (home / "agent.toml").read_text()
+    assert old in text
+    (home / "agent.toml").write_text(text.replace(old, new))
+
+
 def test_the_owners_floor_holds_beside_the_task(device: Device) -> None:
-    with (device.home / "agent.toml").open("a") as settings:
-        settings.write("floor = { min_noise_multiplier = 1.5 }\n")
+    edit(device.home, "min_noise_multiplier = 0.0", "min_noise_multiplier = 1.5")
     assert device.refusal(device.train(device.plan())) == "plan"
 
 
 def test_paused_and_unasked_owners_take_no_part(device: Device) -> None:
-    with (device.home / "agent.toml").open("a") as settings:
-        settings.write("paused = true\n")
+    edit(device.home, "paused = false", "paused = true")
     assert device.refusal(device.train(device.plan())) == "consent"
-    settings_file = device.home / "agent.toml"
-    settings_file.write_text(settings_file.read_text().replace("paused = true\n", ""))
+    edit(device.home, "paused = true", "paused = false")
+    edit(device.home, "[tasks.machines]", "[tasks.machines]\nenabled = false")
+    assert device.refusal(device.train(device.plan())) == "consent"
+    edit(device.home, "\nenabled = false", "")
     AgentStore(device.home / "agent.db").withdraw("machines")
     assert device.refusal(device.train(device.plan())) == "consent"
     assert device.charges == 0

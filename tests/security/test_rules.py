@@ -6,12 +6,13 @@ Each test is named after the privacy rule (docs/privacy.md) that it breaks when 
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from time import sleep
 from typing import Any
 
@@ -25,7 +26,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from releasing import Works, build_works
 
-from client import coordinator, daemon, dataset, drift, enrol, inference, installed, policy
+from client import coordinator, dataset, drift, enrol, inference, installed, policy, upkeep
+from client import examples as examples_module
 from client import noise as noise_module
 from client.app import app
 from client.config import AgentHome
@@ -33,10 +35,12 @@ from client.dataset import Examples, no_examples
 from client.explanation import explain
 from client.ledger import Ledger
 from client.noise import CipherStream
-from client.settings import set_paused
+from client.policy import Limit
+from client.policyfile import set_paused
 from client.store import AgentStore
 from client.training import train
 from client.updates import is_offered
+from client.updating import TaskUpdate, UpdateReport
 from server import repository as repository_module
 from server.repository import Repository
 from shared import accounting, messages, wire
@@ -244,10 +248,10 @@ def test_rule_4_bad_rows_are_answered_with_noise_never_with_a_refusal(
 def test_rule_4_no_kind_of_error_that_rows_cause_becomes_a_refusal(
     device: Device, monkeypatch: pytest.MonkeyPatch, broken: type[Exception]
 ) -> None:
-    def fail(*_: object) -> Any:
+    def fail(*_: object, **__: object) -> Any:
         raise broken("a row did this")
 
-    monkeypatch.setattr(dataset, "read_examples", fail)
+    monkeypatch.setattr(examples_module, "read_examples", fail)
     monkeypatch.setattr(dataset, "read_columns", fail)
     assert np.isfinite(update_of(device.train(plan_of()))).all()
     assert messages.unpack(device.survey(SURVEY).content, "drift", DriftReport).histograms
@@ -279,11 +283,11 @@ def test_rule_6_a_request_repeated_with_another_plan_gets_the_bytes_that_were_se
 def test_rule_6_a_charge_is_on_disk_before_a_row_is_read(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
-    def noted(*_: object) -> Any:
+    def noted(*_: object, **__: object) -> Any:
         seen.append(device.charges())
         raise OSError
 
-    monkeypatch.setattr(dataset, "read_examples", noted)
+    monkeypatch.setattr(examples_module, "read_examples", noted)
     monkeypatch.setattr(dataset, "read_columns", noted)
     device.train(plan_of())
     device.survey(SURVEY)
@@ -303,15 +307,16 @@ def test_rule_8_requests_at_once_cannot_all_take_the_last_of_the_budget(
         store = AgentStore(tmp_path / "agent.db")
         together.wait()
         try:
-            return Ledger(store).charge(request, task="m", purpose="", events=(event,), budget=budget) is None
+            limits = [Limit(what="the budget", budget=budget)]
+            return Ledger(store).charge(request, task="m", purpose="", events=(event,), limits=limits) is None
         except BudgetExhausted:
             return False
         finally:
             store.close()
 
-    def admit_slowly(*arguments: Any, act: Callable[..., float] = accounting.admit) -> float:
+    def admit_slowly(*arguments: Any, act: Callable[..., float] = accounting.admit, **named: Any) -> float:
         sleep(0.05)
-        return act(*arguments)
+        return act(*arguments, **named)
 
     monkeypatch.setattr(accounting, "admit", admit_slowly)
     with ThreadPoolExecutor(4) as side_by_side:
@@ -366,13 +371,13 @@ def test_rule_3_a_model_cannot_make_one_row_move_the_scores_of_others(
     """Else a survey's histogram, charged for one row in one bin, would shout of a single row through all of them."""
     model = hostile_model(kind)
     check_model_file(model, what="the hostile model")
-    monkeypatch.setattr(inference, "open_model", lambda _: open_model(model))
+    monkeypatch.setattr(inference, "open_model", lambda _, **__: open_model(model))
     monkeypatch.setattr(drift, "add_noise", lambda counts, **_: tuple(map(float, counts)))
     frame = machine_rows(40).with_columns(load=pl.lit(0.25))
     scores: list[NDArray[np.float64]] = []
     for rows in (frame, pl.concat([frame, frame.head(1).with_columns(load=pl.lit(1.0))])):
         rows.write_parquet(tmp_path / "rows.parquet")
-        report = drift.answer(replace(SURVEY, release=1), TASK, works.home, tmp_path / "rows.parquet")
+        report = drift.answer(replace(SURVEY, release=1), TASK, works.place, tmp_path / "rows.parquet")
         scores.append(np.array(report.histograms[0].counts))
     assert scores[0].sum() == 40
     assert np.abs(scores[1] - scores[0]).sum() == 1
@@ -407,7 +412,7 @@ def test_rule_15_every_category_that_may_travel_is_a_fixed_word(device: Device) 
     said = [refusal(device.train(plan_of(steps=17))), refusal(device.train(plan_of(revision=2)))]
     set_paused(device.home, paused=True)
     said.append(refusal(device.train(plan_of())))
-    device.home.task_file.unlink()
+    device.home.task(TASK.name).signed.unlink()
     said.append(refusal(device.train(plan_of())))
     assert said == ["plan", "not-eligible", "consent", "not-eligible"]
 
@@ -422,16 +427,25 @@ def test_the_text_that_an_owner_agrees_to_cannot_rewrite_itself() -> None:
 
 def test_a_task_signed_anew_under_the_same_revision_needs_a_new_consent(device: Device) -> None:
     """The owner agreed to these columns and limits; whoever signs could sign others under the same number."""
-    agreed = device.home.task_file.read_bytes()
+    agreed = device.home.task(TASK.name).signed.read_bytes()
     other = small_task(privacy=replace(TASK.privacy, min_noise_multiplier=0.1, epsilon=1000.0))
-    device.home.task_file.write_bytes(wire.to_json(other))
+    device.home.task(TASK.name).signed.write_bytes(wire.to_json(other))
     assert refusal(device.train(plan_of())) == "consent"
     assert device.charges() == 0
-    device.home.task_file.write_bytes(agreed)
+    device.home.task(TASK.name).signed.write_bytes(agreed)
     assert len(update_of(device.train(plan_of()))) == size(TASK)
 
 
 # -- rule 18 ---------------------------------------------------------------------------------
+
+
+def edit(home: AgentHome, line: str) -> None:
+    """Change a line of the owner's policy, found by the word that it begins with."""
+    text, word = home.settings_file.read_text(), line.partition(" ")[0]
+    changed, found = re.subn(rf"^{word} = .*$", line, text, count=1, flags=re.MULTILINE)
+    assert found, f"the policy has no {word}"
+    home.settings_file.write_text(changed)
+
 
 WEAKER = {
     "sample_rate": 0.51, "steps": 17, "noise_multiplier": 0.49, "max_grad_norm": 1.01, "normalizer": 0.5,
@@ -446,57 +460,80 @@ def test_rule_18_a_plan_outside_the_signed_task_is_refused_and_costs_nothing(dev
     assert device.charges() == 0
 
 
-@pytest.mark.parametrize("floor", ["min_noise_multiplier = 1.1", "max_sample_rate = 0.2", "max_steps = 3"])
+@pytest.mark.parametrize(
+    "floor",
+    [
+        "min_noise_multiplier = 1.1",
+        "max_sample_rate = 0.2",
+        "max_steps = 3",
+        "max_grad_norm = 0.9",
+        "min_normalizer = 17.0",
+    ],
+)
 def test_rule_18_a_plan_below_the_owners_floor_is_refused(device: Device, floor: str) -> None:
-    text = device.home.settings_file.read_text()
-    device.home.settings_file.write_text(f"{text}\n[floor]\n{floor}\n")
+    edit(device.home, floor)
     assert refusal(device.train(plan_of())) == "plan"
     assert device.charges() == 0
 
 
 def test_rule_18_a_survey_below_the_owners_floor_is_refused(device: Device) -> None:
-    text = device.home.settings_file.read_text()
-    device.home.settings_file.write_text(f"{text}\n[floor]\nmin_noise_multiplier = 5.1\n")
+    edit(device.home, "min_noise_multiplier = 5.1")
     assert refusal(device.survey(SURVEY)) == "plan"
     for enough in ("score_noise_multiplier", "feature_noise_multiplier"):
         assert refusal(device.survey(replace(SURVEY, **{enough: 5.2}))) == "plan"
+    edit(device.home, "min_noise_multiplier = 30.0")
+    loud = replace(SURVEY, score_noise_multiplier=31.0, feature_noise_multiplier=31.0)
+    assert refusal(device.survey(replace(loud, contract_noise_multiplier=29.0))) == "plan"
     assert device.charges() == 0
 
 
-def test_rule_7_a_survey_is_charged_for_its_score_and_for_its_features(device: Device) -> None:
+def test_rule_7_a_survey_is_charged_for_its_score_its_features_and_its_contract(device: Device) -> None:
     """Two mechanisms on the same rows add up; a survey of the score alone costs the one."""
     device.survey(SURVEY)
     device.survey(replace(SURVEY, features=False, score_noise_multiplier=9.0))
+    device.survey(replace(SURVEY, features=False, contract_noise_multiplier=11.0))
     store = AgentStore(device.home.database)
     assert {(event.noise_multiplier, event.sample_rate, event.steps) for event in store.events()} == {
-        (5.0, 1.0, 2), (9.0, 1.0, 1),
+        (5.0, 1.0, 3), (9.0, 1.0, 1), (11.0, 1.0, 1),
     }  # fmt: skip
     store.close()
 
 
-def test_rule_14_what_is_told_of_a_release_is_made_of_fixed_words(
-    works: Works, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rule_14_what_is_told_of_a_release_is_made_of_fixed_words(works: Works) -> None:
     """The self-test saw made-up records alone: this device's data file does not even exist."""
-    assert not Path(works.home.settings().data).exists()
-    for refused in (False, True):
-        report = daemon._report(works.home, refused=refused)
+    assert not Path(works.home.settings().tasks[TASK.name].data).exists()
+    for refused in (0, 2):
+        found = UpdateReport(tasks=(TaskUpdate(task=TASK.name, release=1, refused=refused, reason="17 rows"),))
+        report = upkeep.report_of(works.home, found)
         assert (report.release, re.sub(r"\d+", "N", report.detail.replace("int8", "fp32"))) == (
             1, "fpN, N us" + (", newer one refused" if refused else ""),
         )  # fmt: skip
-    monkeypatch.setattr(installed, "serving", lambda _: None)
-    assert [daemon._report(works.home, refused=refused).detail for refused in (False, True)] == ["", "refused"]
+    shutil.rmtree(works.place.releases)
+    for refused, detail in ((0, ""), (1, "refused")):
+        found = UpdateReport(tasks=(TaskUpdate(task=TASK.name, release=0, refused=refused, reason="17 rows"),))
+        assert upkeep.report_of(works.home, found) == InstalledReport(release=0, detail=detail)
+
+
+def test_rule_14_a_release_that_fell_back_because_of_rows_is_spoken_of_as_if_it_answered(works: Works) -> None:
+    found = UpdateReport(tasks=(TaskUpdate(task=TASK.name, release=2),))
+    works.publish(seed=2)
+    assert works.check() == 2
+    told = upkeep.report_of(works.home, found)
+    assert installed.fall_back(works.place, 2, "answers were not finite") == 1
+    assert upkeep.report_of(works.home, found) == told
 
 
 def test_rule_14_an_owner_who_switched_health_off_tells_nothing(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[object] = []
     monkeypatch.setattr(coordinator, "report_installed", lambda *arguments, **_: told.append(arguments))
-    agent = daemon.Agent(works.home)
-    agent._settings, agent._link, agent._key, agent._trust = works.home.settings(), "online", None, None  # type: ignore[assignment]
-    agent._tell(InstalledReport(release=1))
+    monkeypatch.setattr(upkeep, "identity", lambda _: (None, None))
+    kept = upkeep.Upkeep(works.home, stopping=Event())
+    kept._tell(InstalledReport(release=1))
     assert len(told) == 1
+    kept._tell(InstalledReport(release=1))
+    assert len(told) == 1, "what was told is not told again"
     works.home.settings_file.write_text("health = false\n" + works.home.settings_file.read_text())
-    agent._tell(InstalledReport(release=2))
+    kept._tell(InstalledReport(release=2))
     assert len(told) == 1
 
 
@@ -512,7 +549,13 @@ def test_the_key_the_ledger_and_the_log_lie_in_a_directory_of_their_owner(tmp_pa
         os.umask(before)
 
 
-@pytest.mark.parametrize("field", ["score_noise_multiplier", "feature_noise_multiplier", "task", "revision", "release"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "score_noise_multiplier", "feature_noise_multiplier", "contract_noise_multiplier", "outcome_noise_multiplier",
+        "task", "revision", "release",
+    ],
+)  # fmt: skip
 def test_rule_18_a_survey_outside_the_signed_task_is_refused(device: Device, field: str) -> None:
     weaker = {"task": "other", "revision": 2, "release": 3}.get(field, 4.9)
     assert refusal(device.survey(replace(SURVEY, **{field: weaker}))) in {"plan", "not-eligible"}
@@ -523,8 +566,10 @@ def test_rule_18_the_stricter_of_the_owners_budget_and_the_tasks_ceiling_holds(d
     granted = device.home.settings()
     for epsilon, delta in ((1.0, 1e-3), (90.0, 1e-9)):
         settings = replace(granted, budget=PrivacyBudget(epsilon=epsilon, delta=delta))
-        held = policy.effective_budget(settings, TASK)
-        assert (held.epsilon, held.delta) == (min(epsilon, 50.0), min(delta, 1e-5))
+        held = [limit.budget for limit in policy.limits(settings, TASK)]
+        assert (min(budget.epsilon for budget in held), {budget.delta for budget in held}) == (
+            min(epsilon, 50.0), {min(delta, 1e-5)},
+        )  # fmt: skip
 
 
 # -- rule 19 ---------------------------------------------------------------------------------
@@ -608,7 +653,7 @@ def test_rule_21_leaving_keeps_what_was_spent_and_nothing_else(device: Device) -
     from client.enrol import leave
 
     device.train(plan_of())
-    for folder in (device.home.key.parent, device.home.releases, device.home.staging):
+    for folder in (device.home.key.parent, device.home.path / "tasks", device.home.staging):
         folder.mkdir(exist_ok=True)
     for name in ("agent.log", "agent.log.1", "update.lock"):
         (device.home.path / name).write_text("rows.parquet cannot be read")

@@ -26,7 +26,10 @@ SPOILT_AGENTS = {
     "no epsilon": (AGENT.replace("epsilon = 4.0, ", ""), "agent.toml.budget lacks the fields ['epsilon']"),
     "negative epsilon": (AGENT.replace("4.0", "-1.0"), "epsilon must be positive"),
     "unknown": (AGENT + "seed = 7\n", "unknown fields ['seed']"),
-    "a task without data": (AGENT.replace('data = "rows.csv"', "enabled = true"), "tasks.machines lacks the fields ['data']"),
+    "a task without data": (
+        AGENT.replace('data = "rows.csv"', "enabled = true"),
+        "tasks.machines lacks the fields ['data']",
+    ),
     "a share of nothing": (AGENT + "tasks.machines.epsilon = 0.0\n", "epsilon must be positive"),
     "hours": (AGENT + 'conditions.hours = "late"\n', "hours must be two times such as 22:00-06:00"),
     "a ceiling on the floor": (AGENT + "ceilings.memory_mb = 1\n", "memory_mb at least 64"),
@@ -57,7 +60,7 @@ def test_a_good_agent_file_is_read(tmp_path: Path) -> None:
 
 def test_what_is_written_for_an_owner_is_read_back_as_it_was_meant(tmp_path: Path) -> None:
     settings = AgentSettings(
-        name="ada", coordinator="127.0.0.1:1", federation="Größe \"7\"", budget=PrivacyBudget(epsilon=2.5, delta=1e-6),
+        name="ada", coordinator="127.0.0.1:1", federation='Größe "7"', budget=PrivacyBudget(epsilon=2.5, delta=1e-6),
         tasks={"one": TaskGrant(data="/r \\ x.csv"), "two": TaskGrant(data="", enabled=False, epsilon=1.0, period=MONTH)},
         period=MONTH, floor=Floor(max_steps=9, min_normalizer=4.0), conditions=Conditions(idle_only=True, hours="22:00-06:00"),
         ceilings=Ceilings(memory_mb=99), keep=Keep(days=7.0), trainer="light", paused=True, health=False,
@@ -78,7 +81,9 @@ def test_what_is_written_for_an_owner_is_read_back_as_it_was_meant(tmp_path: Pat
 
 def test_a_file_that_cannot_be_edited_safely_is_left_as_it_was(tmp_path: Path) -> None:
     home = AgentHome(tmp_path)
-    home.settings_file.write_text(AGENT.replace('tasks.machines.data = "rows.csv"', 'tasks = { machines = { data = "rows.csv" } }'))
+    home.settings_file.write_text(
+        AGENT.replace('tasks.machines.data = "rows.csv"', 'tasks = { machines = { data = "rows.csv" } }')
+    )
     before = home.settings_file.read_text()
     with pytest.raises(InputError, match="cannot be edited safely; add this there yourself"):
         add_task(home, "more", TaskGrant(data=""))

@@ -1,6 +1,7 @@
 """An owner's rights: a copy of everything, whole or not at all; erasing; what was agreed to, and taking it back."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -108,12 +109,37 @@ def test_erasing_keeps_what_was_spent_and_nothing_else(device: Device, tmp_path:
     assert (tmp_path / "rows.parquet").read_bytes() == rows
 
 
+def test_erasing_reaches_what_an_earlier_covey_only_unlinked(device: Device) -> None:
+    """Rows that were deleted without overwriting stay in free pages until the file is written anew."""
+    with closing(sqlite3.connect(device.home.database)) as db:
+        db.execute("PRAGMA secure_delete = OFF")
+        db.execute("UPDATE charges SET reply = ? WHERE id = 1", (SECRET.encode() * 2000,))
+        db.execute("UPDATE charges SET reply = NULL WHERE id = 1")
+        db.execute("UPDATE charges SET request = hex(id), purpose = ''")
+        db.execute("DELETE FROM consents")
+        db.commit()
+    assert SECRET.encode() in device.home.database.read_bytes()
+    erasure.erase(device.home, with_data=False)
+    assert hidden(device.home.path)
+
+
 def test_the_owners_own_rows_go_only_by_name(device: Device, tmp_path: Path) -> None:
     (tmp_path / "beside.parquet").write_bytes(b"another file")
     assert erasure.own_data(device.home) == ((tmp_path / "rows.parquet"),)
     assert erasure.erase(device.home, with_data=True).own_data == ((tmp_path / "rows.parquet"),)
     assert not (tmp_path / "rows.parquet").exists()
     assert (tmp_path / "beside.parquet").exists()
+
+
+def test_a_policy_that_cannot_be_read_keeps_nothing_from_being_erased(device: Device) -> None:
+    device.home.settings_file.write_text("name = ")
+    with pytest.raises(InputError, match=r"agent\.toml"):
+        erasure.erase(device.home, with_data=True)
+    assert device.home.key.exists()
+    erasure.erase(device.home, with_data=False)
+    assert not device.home.key.exists()
+    with pytest.raises(InputError, match="holds no agent"):
+        erasure.erase(device.home, with_data=False)
 
 
 def test_the_log_goes_on_from_its_head_after_erasing(device: Device) -> None:

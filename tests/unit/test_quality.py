@@ -1,21 +1,29 @@
 """Delayed loss and rates by group, against sums done by hand."""
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
 from machines import small_task
+from numpy.typing import NDArray
 from predicted import NOON, prediction_log, served
+from releasing import build_works
 
-from client.config import AgentHome
+from client.inference import Predictor
 from client.predictions import PredictionLog
-from client.quality import DayLoss, GroupRates, outcome_cells, outcomes, report
+from client.quality import DayLoss, GroupRates, judged, outcome_cells, outcomes, report
 from client.vault import Vault
 from shared.drift import SurveyPlan, groups_of
 from shared.features import Bucket, Category
-from shared.tasks import Window
+from shared.tasks import Task, Window
 
 TASK = small_task(groups=("site",))
+
+
+def cells_of(task: Task, log: PredictionLog, *, bins: int) -> NDArray[np.int64]:
+    rows = list(judged(log, task, Window()))
+    return outcome_cells(task, rows, np.array([one.scores[-1] for one, _ in rows]), bins=bins)
 
 
 def test_loss_is_told_by_day(tmp_path: Path) -> None:
@@ -86,8 +94,7 @@ def test_each_row_is_counted_in_the_cell_of_its_groups_label_and_score(tmp_path:
     ]
     with prediction_log(tmp_path) as log:
         log.add(rows)
-        cells = outcome_cells(task, log, Window(), bins=10)
-        of_release = outcome_cells(task, log, Window(), bins=10, release=8)
+        cells = cells_of(task, log, bins=10)
     groups = groups_of(task)
     assert cells.dtype == np.int64
     assert cells.shape == (len(groups), 2, 10) == (12, 2, 10)
@@ -97,14 +104,13 @@ def test_each_row_is_counted_in_the_cell_of_its_groups_label_and_score(tmp_path:
         ("other 0.5..", 0, 9): 1,
         ("south ..0.25", 1, 0): 1,
     }
-    assert of_release.sum() == 1
 
 
 def test_a_task_without_groups_has_one(tmp_path: Path) -> None:
     with prediction_log(tmp_path) as log:
         log.add([served(0, label="runs")])
         assert groups_of(small_task()) == ("",)
-        assert outcome_cells(small_task(), log, Window(), bins=10).shape == (1, 2, 10)
+        assert cells_of(small_task(), log, bins=10).shape == (1, 2, 10)
         assert report(log, small_task()).groups == ()
 
 
@@ -112,16 +118,25 @@ def test_a_column_that_declares_no_values_is_one_group(tmp_path: Path) -> None:
     task = small_task(groups=("load", "nowhere"))
     with prediction_log(tmp_path) as log:
         log.add([served(0, label="runs"), served(1, label="runs", record={})])
-        assert outcome_cells(task, log, Window(), bins=4)[:, 0].tolist() == [[0, 2, 0, 0]]
+        assert cells_of(task, log, bins=4)[:, 0].tolist() == [[0, 2, 0, 0]]
 
 
-def test_a_survey_is_told_its_own_releases_outcomes_in_its_window(tmp_path: Path) -> None:
-    place = AgentHome(tmp_path).task("machines")
-    log = PredictionLog(place.predictions, Vault.open(place.home))
-    log.add([served(0, label="runs"), served(1, label="runs", release=2), served(2, label="stops", at=NOON + 86_400)])
+def test_a_survey_is_told_what_its_release_says_of_outcomes_since_it_was_installed(tmp_path: Path) -> None:
+    """Whichever release answered: rows may have made the device fall back, and must not choose who is counted."""
+    works = build_works(tmp_path)
+    works.publish(seed=1)
+    assert works.check() == 1
+    os.utime(works.place.releases / "1" / "release.json", (NOON, NOON))
+    counted = [served(0, label="runs"), served(1, label="runs", release=7)]
+    log = PredictionLog(works.place.predictions, Vault.open(works.home))
+    log.add([*counted, served(2, label="stops", at=NOON - 60), served(3, label="stops", at=NOON + 86_400)])
     log.close()
     plan = SurveyPlan(
-        run_id=1, task="machines", revision=1, release=3, window=Window(end="2026-01-10"), role="current",
+        run_id=1, task="machines", revision=1, release=1, window=Window(end="2026-01-10"), role="current",
         features=False, score_bins=4, feature_bins=4, score_noise_multiplier=1.0, feature_noise_multiplier=1.0,
     )  # fmt: skip
-    assert outcomes(plan, TASK, place).tolist() == [[[0, 1, 0, 0], [0] * 4], [[0] * 4] * 2, [[0] * 4] * 2]
+    found = outcomes(plan, TASK, works.place)
+    scores = [Predictor(works.home).predict(one.record).scores["stops"] for one in counted]
+    expected = np.bincount([int(score * 4) for score in scores], minlength=4)
+    assert found.sum(axis=(0, 2)).tolist() == [2, 0]
+    assert found.sum(axis=(0, 1)).tolist() == expected.tolist()

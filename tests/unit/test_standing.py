@@ -96,7 +96,8 @@ def test_a_mark_holds_after_a_restart_until_the_owner_takes_it_away(works: Works
     fall_back(works.place, 2, "errors")
     found = accepted(works.place)
     assert found is not None
-    standing.forgive(works.place, found.release.artifacts["fp32"].sha256)
+    assert standing.forgive(works.place, found.release.number)
+    assert not standing.forgive(works.place, found.release.number)
     assert answering(works) == 2
     assert standing.marks(works.place) == []
 

@@ -3,15 +3,16 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import pytest
 from screens.owner import story
 from textual.message import Message
 
 from client.config import AgentHome
 from client.policy import fingerprint
+from client.policyfile import set_paused
 from client.store import AgentStore
 from client.tui import acts
 from client.tui.watcher import LOOK_SECONDS, Changed, Unreadable, watch
@@ -38,10 +39,9 @@ class Listener:
             self.said.append(message)
             self._news.notify_all()
 
-    def wait_for(self, count: int) -> Message:
+    def wait_for(self, heard: Callable[[Message], bool]) -> None:
         with self._news:
-            assert self._news.wait_for(lambda: len(self.said) >= count, timeout=30)
-            return self.said[count - 1]
+            assert self._news.wait_for(lambda: any(map(heard, self.said)), timeout=30)
 
     def end(self) -> None:
         self.stop.set()
@@ -57,24 +57,25 @@ def test_the_window_imports_none_of_the_heavy_libraries() -> None:
 
 def test_it_reads_once_until_somebody_writes(told: AgentHome) -> None:
     listener = Listener(told)
-    listener.wait_for(1)
+    listener.wait_for(agreed)
     listener.stop.wait(LOOK_SECONDS * 5)
     assert len(listener.said) == 1
     with closing(AgentStore(told.database)) as store:
         store.withdraw("flights")
-    last = listener.wait_for(2)
+    listener.wait_for(lambda message: not agreed(message))
     listener.end()
-    assert isinstance(last, Changed)
-    assert not last.snapshot.tasks[0].agreed
 
 
-@pytest.mark.parametrize("file", ["settings_file", "link_file"])
-def test_a_file_that_moves_is_read(told: AgentHome, file: str) -> None:
+def agreed(message: Message) -> bool:
+    assert isinstance(message, Changed)
+    return message.snapshot.tasks[0].agreed
+
+
+def test_policy_that_was_edited_is_read(told: AgentHome) -> None:
     listener = Listener(told)
-    listener.wait_for(1)
-    path: Path = getattr(told, file)
-    path.write_text(path.read_text(encoding="utf-8") + "\n" if path.exists() else "connected", encoding="utf-8")
-    listener.wait_for(2)
+    listener.wait_for(agreed)
+    set_paused(told, paused=True)
+    listener.wait_for(lambda message: isinstance(message, Changed) and message.snapshot.paused)
     listener.end()
 
 
@@ -90,7 +91,7 @@ def test_it_says_once_that_there_is_no_agent_and_makes_nothing(tmp_path: Path) -
 
 def test_looking_at_a_fresh_agent_makes_no_predictions_file(fresh: AgentHome) -> None:
     listener = Listener(fresh)
-    listener.wait_for(1)
+    listener.wait_for(agreed)
     listener.end()
     assert not fresh.task("flights").predictions.exists()
 

@@ -1,0 +1,55 @@
+"""What a device learns from: the owner's rows, and the predictions whose outcome is known; and which rows taught what."""
+
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from client.config import TaskHome
+from client.dataset import Examples, Extra, read_examples
+from client.settings import AgentSettings
+from client.snapshots import Snapshots
+from client.vault import Vault
+from shared.errors import CoveyError
+from shared.rounds import RoundPlan
+from shared.tasks import Task, Window
+
+log = logging.getLogger(__name__)
+
+
+def gather(place: TaskHome, task: Task, window: Window, settings: AgentSettings) -> Examples:
+    """The examples of a window; raise `InputError` or `ContractError` where the rows cannot be read.
+
+    A row of the owner's file and a prediction's outcome are two rows, even where they speak of one event: let one
+    or the other teach.
+    """
+    data = settings.tasks[task.name].data
+    return read_examples(
+        Path(data) if data else None, task, window, extra=outcomes_of(place, task, window),
+        scratch=place.home.scratch, ceiling=settings.ceilings.disk_mb * 2**20,
+    )  # fmt: skip
+
+
+def remember(place: TaskHome, task: Task, plan: RoundPlan, settings: AgentSettings, *, request: str) -> None:
+    """Keep on this device which rows a round is about to learn from; what cannot be kept is said in the log."""
+    data = settings.tasks[task.name].data
+    if not data:
+        return
+    try:
+        with closing(Snapshots(place.snapshots, Vault.open(place.home))) as snapshots:
+            snapshots.record(
+                Path(data), task, window=plan.window, request=request, run=plan.run_id, round_number=plan.number,
+                version=plan.base_version,
+            )  # fmt: skip
+    except (CoveyError, OSError, sqlite3.Error) as error:
+        log.warning("which rows taught round %d of run %d is not on record: %s", plan.number, plan.run_id, error)
+
+
+def outcomes_of(place: TaskHome, task: Task, window: Window) -> Extra | None:
+    """The window's predictions whose outcome came, or None where nothing was ever predicted."""
+    if not place.predictions.exists():
+        return None
+    from client.housekeeping import open_log
+
+    with closing(open_log(place)) as log:
+        return log.labelled(task, window)

@@ -1,0 +1,1 @@
+"""`covey-agent tui`: the owner's window on the agent."""
