@@ -100,11 +100,14 @@ class AuditLog:
     def add(self, kind: Kind, *, task: str = "", purpose: str, content: bytes = b"", size: int | None = None) -> Entry:
         """Note durably what is about to leave; `size` is what travels where that is more than the content.
 
-        Raise `InputError` while the vault's keyring is locked: then nothing may leave.
+        Raise `InputError` while the vault's keyring is locked, or the disk takes nothing: then nothing may leave.
         """
         with self.lock:
-            with self.store.transaction():
-                entry = self.append(kind, task=task, purpose=purpose, content=content, size=size)
+            try:
+                with self.store.transaction():
+                    entry = self.append(kind, task=task, purpose=purpose, content=content, size=size)
+            except sqlite3.OperationalError as error:
+                raise InputError(f"the audit log cannot be written ({error}); nothing leaves until it can be") from None
             reached("audit.added")
         return entry
 

@@ -165,7 +165,10 @@ def _known(home: AgentHome) -> dict[str, Any]:
 def _key_digits(home: AgentHome) -> str:
     from client.enrol import key_of
 
-    return key_of(home)
+    try:
+        return key_of(home)
+    except InputError as error:
+        return f"none: {error}"
 
 
 def _releases(place: TaskHome) -> list[dict[str, Any]]:

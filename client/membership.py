@@ -41,6 +41,7 @@ class Membership:
         """Serve the fleet until the stop; raise `InputError` where key, trust or ledger cannot be used."""
         key, trust = identity(self._home)
         store = AgentStore(self._home.database)
+        store.require_whole()
         store.seal_clear()
         from client.app import build_app
         from client.departures import Departures

@@ -73,6 +73,18 @@ class AgentStore:
         """Release the file."""
         self.db.close()
 
+    def require_whole(self) -> None:
+        """Raise `InputError` if the file is damaged: one that cannot tell what was spent must not be charged."""
+        try:
+            found = str(self.db.execute("PRAGMA quick_check(1)").fetchone()[0])
+        except sqlite3.DatabaseError as error:
+            found = str(error)
+        if found != "ok":
+            raise InputError(
+                f"the ledger agent.db is damaged ({found.splitlines()[0]}); put a copy of it back, or move it away: what "
+                "the coordinator countersigned is then charged again"
+            )
+
     def transaction(self) -> Any:
         """All of it or none of it, with the write lock held."""
         return transaction(self.db)

@@ -44,10 +44,10 @@ class _Ear:
             return
         if event == "open":
             path, _, flags = arguments
-            if isinstance(flags, int) and flags & _WRITES and not os.path.isdir(path):
+            if isinstance(flags, int) and flags & _WRITES and not _is_folder(path):
                 self._note("write", path)
         elif event == "os.mkdir":
-            if not os.path.isdir(arguments[0]):
+            if not _is_folder(arguments[0]):
                 self._note("make", arguments[0])
         elif event in _NAMES:
             self._note(_NAMES[event], arguments[1] if event in ("os.rename", "os.link") else arguments[0])
@@ -61,8 +61,8 @@ class _Ear:
 
     def _note(self, verb: str, path: Any) -> None:
         text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
-        if text and (text.startswith(self._home) or not os.path.isabs(text)):
-            self._tell(f"{verb} {_plain(os.path.basename(text))}")
+        if text and (text.startswith(self._home) or not Path(text).is_absolute()):
+            self._tell(f"{verb} {_plain(Path(text).name)}")
 
     def _tell(self, name: str) -> None:
         self._counts[name] += 1
@@ -71,6 +71,10 @@ class _Ear:
             self._heard(name if self._counts[name] == 1 else f"{name} #{self._counts[name]}")
         finally:
             self._busy = False
+
+
+def _is_folder(path: Any) -> bool:
+    return isinstance(path, (str, bytes, os.PathLike)) and Path(os.fsdecode(path)).is_dir()
 
 
 def _plain(name: str) -> str:

@@ -15,7 +15,7 @@ from flwr.supercore.task_identity import TaskIdentity
 import client.membership
 import client.node
 import client.upkeep
-from client.config import AgentHome, TaskHome
+from client.config import AgentHome
 from client.patience import Stopped
 from client.updates import Updates
 from client.updating import UpdateReport
@@ -28,7 +28,6 @@ from shared.drift import DriftReport, SurveyPlan
 from shared.failpoints import reached
 from shared.privacy import SampledGaussian
 from shared.rounds import RoundPlan
-from shared.tasks import Task
 from shared.tasks import Window
 from simulations.faults.world import NAME, Local, Place
 from simulations.machines import TASK
