@@ -45,7 +45,7 @@ check: $(READY) ## Lint, format, types, import contracts.
 bench: $(READY) ## Print all benchmark tables (about 10 minutes).
 	@$(BIN)/python -m simulations.benchmarks
 
-faults: $(READY) ## Kill, fill and spoil an agent everywhere, and print what held (about 6 minutes).
+faults: $(READY) ## Kill, fill and spoil an agent everywhere, and print what held (about 4 minutes).
 	@$(BIN)/python -m simulations.faults
 
 soak: $(READY) ## Thirty minutes of predictions through swaps, kills and a coordinator that goes away.
@@ -55,4 +55,4 @@ screenshots: $(READY) ## Draw the terminal UI's screenshots from what the demo l
 	@$(BIN)/python -m simulations.screenshots --home demo/federation --out docs/images
 
 clean: ## Remove what the demo and the tests left behind; .venv stays.
-	@rm -rf demo reports .pytest_cache .ruff_cache .hypothesis
+	@rm -rf demo soak reports .pytest_cache .ruff_cache .hypothesis

@@ -3,7 +3,6 @@
 Only the machine decides, never a row (privacy rule 4), and only the word `not-now` reaches the operator.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, time
@@ -14,7 +13,12 @@ from client.settings import Conditions
 from shared.errors import NotNow
 
 BUSY_SHARE = 0.25
-"""A machine counts as idle while fewer than this share of its processors have work, over the last minute."""
+"""A machine counts as idle while less than this share of its processors' time goes to work that is not niced.
+
+What is niced steps back by itself, and this agent's own training is: counted, it would tell how long a round took.
+"""
+
+SAMPLE_SECONDS = 0.5
 
 _NETWORK_MANAGER_METERED = ("1", "3")
 """NetworkManager's NM_METERED_YES and NM_METERED_GUESS_YES."""
@@ -24,7 +28,7 @@ _NETWORK_MANAGER_METERED = ("1", "3")
 class Machine:
     """How the machine is now; `None` where it cannot be known."""
 
-    load_share: float
+    busy_share: float
     on_battery: bool | None
     metered: bool | None
     clock: time
@@ -45,8 +49,8 @@ def objection(conditions: Conditions, machine: Machine) -> str | None:
         return "the owner wants mains power, and this device " + _state(machine.on_battery, "is on battery")
     if conditions.unmetered_only and machine.metered is not False:
         return "the owner wants an unmetered network, and this one " + _state(machine.metered, "is metered")
-    if conditions.idle_only and machine.load_share > BUSY_SHARE:
-        return f"the owner wants an idle machine, and {machine.load_share:.0%} of the processors have work"
+    if conditions.idle_only and machine.busy_share > BUSY_SHARE:
+        return f"the owner wants an idle machine, and {machine.busy_share:.0%} of the processors' time is taken"
     if conditions.open_hours and not within(machine.clock, *conditions.open_hours):
         return f"the owner's hours are {conditions.hours}, and it is {machine.clock:%H:%M}"
     return None
@@ -60,11 +64,19 @@ def within(now: time, start: time, end: time) -> bool:
 def read_machine() -> Machine:
     """Look at the machine."""
     return Machine(
-        load_share=os.getloadavg()[0] / (os.cpu_count() or 1),
+        busy_share=_busy_share(),
         on_battery=_on_battery(),
         metered=metered(),
         clock=datetime.now().astimezone().time(),
     )
+
+
+def _busy_share() -> float:
+    """The share of processor time that work took which is not niced, over half a second."""
+    import psutil
+
+    taken = psutil.cpu_times_percent(interval=SAMPLE_SECONDS)
+    return (taken.user + taken.system) / 100
 
 
 def _on_battery() -> bool | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from client.config import AgentHome
 from client.erasure import finish
+from client.memory import give_back, spare_memory
 from client.patience import Link
 from client.serving.service import PredictionService
 from client.watch import Watch
@@ -58,9 +59,11 @@ class Agent:
         self._service = PredictionService(home, port=port)
         self._threads: list[Thread] = []
         self._leave: Callable[[], None] = lambda: None
+        self._make_room: Callable[[], None] = lambda: None
 
     def run(self) -> None:
         """Hold the directory and serve until a signal or `stop`; raise `InputError` if the agent cannot start."""
+        spare_memory()
         finish(self._home)
         self._settings = self._home.settings()
         with only_one(self._home.lock, what="the agent"), self._signals(), self._service:
@@ -136,7 +139,7 @@ class Agent:
         member = Membership(
             self._home, self._app, stopping=self._stopping, on_release=self._hear, on_link=self._note_link
         )
-        self._leave = member.leave
+        self._leave, self._make_room = member.leave, member.make_room
         while not self._stopping.is_set():
             try:
                 member.run()
@@ -160,6 +163,7 @@ class Agent:
     def _look_after(self, upkeep: "Upkeep") -> None:
         while not self._stopping.is_set():
             self._look.clear()
+            self._make_room()
             try:
                 if upkeep.look(online=self._link == "online"):
                     self._service.reload()
@@ -167,4 +171,5 @@ class Agent:
                 log.info("no look at the releases: %s", error)
             except Exception:
                 log.exception("the update failed")
+            give_back()
             self._look.wait(self._update_seconds)

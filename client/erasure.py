@@ -5,6 +5,7 @@ overwrite a disk's old blocks. Models that were released do not unlearn.
 """
 
 import shutil
+import sqlite3
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -88,7 +89,10 @@ def _carry_out(home: AgentHome, order: Order) -> None:
     _remove_keys(home)
     reached("erase.keys-gone")
     if home.database.exists():
-        condense(home)
+        try:
+            condense(home)
+        except sqlite3.OperationalError as error:
+            raise InputError(f"{home.database} cannot be written ({error}); make room, then erase again") from None
     reached("erase.ledger-condensed")
     _remove([Path(name) for name in order.beside])
     reached("erase.data-gone")

@@ -34,7 +34,7 @@ class Membership:
         """`app` answers in place of the installed one, in tests."""
         self._home, self._app, self._stopping = home, app, stopping
         self._on_release, self._on_link = on_release, on_link
-        self._worker = Worker(home, on_stopped=self._remember)
+        self._worker: Worker | None = None
         self._node: Node | None = None
 
     def run(self) -> None:
@@ -48,6 +48,7 @@ class Membership:
         from client.node import Node
 
         departures = Departures(self._home, key=key)
+        self._worker = Worker(self._home, on_stopped=self._remember)
         self._node = Node(
             coordinator=self._home.settings().coordinator, trust=trust, key=key,
             app=self._app or build_app(self._worker), agent=self._home.path.resolve(), ledger=Ledger(store),
@@ -62,9 +63,15 @@ class Membership:
 
     def leave(self) -> None:
         """Say goodbye to the fleet, and stop what is being computed."""
-        self._worker.close()
+        if self._worker is not None:
+            self._worker.close()
         if self._node is not None:
             self._node.leave()
+
+    def make_room(self) -> None:
+        """Let a training child go that only waits, before another child needs the memory."""
+        if self._worker is not None:
+            self._worker.rest()
 
     def _remember(self, place: TaskHome, why: str) -> None:
         """Keep for the owner that a request was cut short; nobody else hears of it."""

@@ -5,6 +5,7 @@ being tried again at once.
 """
 
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -80,7 +81,11 @@ def run_update(
     Ends the child after `deadline` seconds, or once `stopping` is set. `command` stands in for the child in tests.
     """
     child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        command or _command(home), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+        command or _command(home),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "MALLOC_ARENA_MAX": "1"},
     )
     try:
         why = _wait(child, stopping, deadline)

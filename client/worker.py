@@ -92,6 +92,14 @@ class Worker:
         self._closed = True
         self._end()
 
+    def rest(self) -> None:
+        """Let the child go if it only waits for work."""
+        if self._busy.acquire(blocking=False):
+            try:
+                self._end()
+            finally:
+                self._busy.release()
+
     def _end(self) -> None:
         child, self._child = self._child, None
         if child is not None:
@@ -195,6 +203,7 @@ def _environment() -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "POLARS_MAX_THREADS": "1",
+        "MALLOC_ARENA_MAX": "1",
         "PYTHONPATH": path,
     }
 

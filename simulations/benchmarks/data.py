@@ -8,8 +8,8 @@ with everything imported. The ratio is of processor time, so that a busy neighbo
 pandas is no dependency of Covey's: where it cannot be imported, a row says so. Its Parquet needs pyarrow as well.
 
 What was found: both decode the same bytes, and most of the rest is the price of fresh memory, so Polars asks for large
-pages (`POLARS_THP`) and rows are laid out once. With pandas 3.1 and pyarrow 26 that gives 1.3 to 1.5 times for numbers,
-about twice for words; 2.5 was set by an older measurement without the way into NumPy, and is not reached.
+pages (`POLARS_THP`) and rows are laid out once. With pandas 3.1 and pyarrow 26 on a quiet machine, numbers come 1.3 to 1.5
+times as fast; on one whose memory others press, fresh memory costs more and the ratio grows, so read it on a quiet one.
 """
 
 import json

@@ -136,6 +136,7 @@ def damaged(place: Place, begin: Begin) -> Iterator[Case]:
 
 
 OTHER_WORDS = {
+    "machines.json": ("signed task",),
     "agent.db": ("ledger",), "agent.db-wal": ("ledger", "database"), "agent.db-shm": ("database",),
     "ca.crt": ("the federation's authority",), "agent.toml": ("holds no agent",), "targets.json": ("metadata",),
     "timestamp.json": ("metadata",), "snapshot.json": ("metadata",), "root.json": ("metadata",),

@@ -35,8 +35,10 @@ class Zygote:
 
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
     def run(self, call: str, spec: dict[str, Any], out: Path) -> tuple[int, dict[str, Any]]:
         """Let a child do one thing: its exit status, negative for a signal, and what it wrote."""

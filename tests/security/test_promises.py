@@ -89,6 +89,20 @@ def test_rule_11_a_copy_from_before_its_countersignature_pays_once_more_and_neve
     assert device.spent() == pytest.approx(cost(2), rel=1e-12)
 
 
+def test_rule_11_a_ledger_that_was_removed_is_charged_again(device: Device) -> None:
+    with device.session() as session:
+        session.reconcile()
+        for request in ("a", "b"):
+            device.charge(request)
+            session.countersign()
+    for file in device.home.path.glob("agent.db*"):
+        file.unlink()
+    assert device.spent() == 0.0
+    with device.session() as session:
+        session.reconcile()
+    assert device.spent() == pytest.approx(cost(2), rel=1e-12)
+
+
 @pytest.mark.parametrize("rows", ["rows", "garbage"])
 def test_rule_4_the_owners_conditions_decline_for_nothing_and_whatever_the_rows(device: Device, rows: str) -> None:
     settings, later = device.home.settings(), datetime.now().astimezone() + timedelta(hours=6)

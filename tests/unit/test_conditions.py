@@ -1,5 +1,8 @@
 """When a device takes part is decided by the machine and its owner, and by nothing else."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import time
 from pathlib import Path
@@ -11,7 +14,7 @@ from client.conditions import Machine, objection, within
 from client.settings import Conditions
 from shared.errors import NotNow
 
-READY = Machine(load_share=0.0, on_battery=False, metered=False, clock=time(12))
+READY = Machine(busy_share=0.0, on_battery=False, metered=False, clock=time(12))
 STRICT = Conditions(idle_only=True, mains_only=True, unmetered_only=True, hours="09:00-17:00")
 
 
@@ -27,7 +30,7 @@ def test_a_machine_that_fits_every_condition_takes_part() -> None:
         ({"on_battery": None}, "does not say"),
         ({"metered": True}, "is metered"),
         ({"metered": None}, "does not say"),
-        ({"load_share": 0.9}, "90% of the processors"),
+        ({"busy_share": 0.9}, "90% of the processors"),
         ({"clock": time(8, 59)}, "it is 08:59"),
         ({"clock": time(17)}, "it is 17:00"),
     ],
@@ -60,7 +63,7 @@ def test_hours_that_no_clock_shows_are_refused(hours: str) -> None:
 
 def test_this_machine_can_be_looked_at() -> None:
     machine = conditions.read_machine()
-    assert machine.load_share >= 0
+    assert 0 <= machine.busy_share <= 1
     assert machine.on_battery in (True, False, None)
 
 
@@ -75,3 +78,16 @@ def test_a_metered_network_is_known_from_network_manager(
         (tmp_path / name).write_text(text)
     assert conditions.metered(tmp_path) is expected
     assert conditions.metered(tmp_path / "absent") is None
+
+
+def test_a_niced_training_does_not_make_the_machine_look_busy() -> None:
+    """Else `not-now` would tell how long the last round took, and that depends on the rows."""
+    burn = "import os; os.nice(10)\nwhile True: pass"
+    trainings = [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(os.cpu_count() or 1)]
+    try:
+        quiet = min(conditions.read_machine().busy_share for _ in range(6))
+    finally:
+        for training in trainings:
+            training.kill()
+            training.wait()
+    assert quiet < 0.9, "all processors were busy with niced work alone, and that was counted"
