@@ -7,7 +7,7 @@ the task's contract counts nowhere but in `count_rules`.
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from client.contract import BROKEN, WHEN, Quarantine, first_broken
 from client.datafiles import Batch, batches, columns_in, data_files, rows_said, words_of
+from client.inputs import Examples, Labels
 from client.spool import Growing, Spool
 from shared.errors import ContractError, InputError
 from shared.features import encode_columns
@@ -26,17 +27,8 @@ from shared.tasks import Task, Threshold, Window
 log = logging.getLogger(__name__)
 
 Columns = dict[str, NDArray[Any]]
-Labels = NDArray[np.int64]
 Extra = tuple[Mapping[str, NDArray[Any]], Labels]
 """Rows that no file holds: raw columns and labels, in the form that `read_columns` gives."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examples:
-    """What a network learns from: inputs of shape `(rows, task.inputs)`, labels of shape `(rows,)`."""
-
-    inputs: NDArray[np.float32]
-    labels: Labels
 
 
 ISO_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d")
@@ -69,11 +61,6 @@ def read_examples(
         inputs.add(encode_columns(task.features, {name: column[known != UNKNOWN] for name, column in columns.items()}))
         labels.add(known[known != UNKNOWN])
     return Examples(inputs=inputs.array(), labels=labels.array())
-
-
-def no_examples(task: Task) -> Examples:
-    """Stand in for a device whose data cannot be read: it still returns noise, so nobody learns that."""
-    return Examples(inputs=np.zeros((0, task.inputs), np.float32), labels=np.zeros(0, np.int64))
 
 
 def read_columns(path: Path, task: Task, window: Window) -> tuple[Columns, Labels]:

@@ -6,7 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 from client.config import TaskHome
-from client.dataset import Examples, Extra, read_examples
+from client.dataset import Extra, read_examples
+from client.inputs import Examples
 from client.settings import AgentSettings
 from client.snapshots import Snapshots
 from client.vault import Vault
@@ -36,6 +37,7 @@ def remember(place: TaskHome, task: Task, plan: RoundPlan, settings: AgentSettin
     if not data:
         return
     try:
+        place.path.mkdir(parents=True, exist_ok=True)
         with closing(Snapshots(place.snapshots, Vault.open(place.home))) as snapshots:
             snapshots.record(
                 Path(data), task, window=plan.window, request=request, run=plan.run_id, round_number=plan.number,

@@ -21,6 +21,7 @@ from client.config import AgentHome, TaskHome
 from client.installed import Installed, read_explanation, read_release, serving
 from client.prepare import Columns, FieldError, Preparer, Record, Value
 from client.recorder import Recorder
+from shared.contract import judge
 from shared.errors import ContractError, InputError, ReleaseError
 from shared.models import Prediction
 from shared.runtime import Desk, Scores, ask, open_model
@@ -71,6 +72,8 @@ class Predictor:
         """
         installed = _find(place, task)
         self.task = installed.task
+        self._contract = self.task.contract if self.task.contract.columns else None
+        self._fields = (*self.task.numbers, *self.task.texts)
         self._installed, self._release, self._recorder = installed, installed.release, recorder
         self._classes = installed.task.label.classes
         self._session = open_model(installed.model, optimized=installed.optimized, provider=installed.tried.provider)
@@ -91,10 +94,11 @@ class Predictor:
     def predict(self, record: Record) -> Prediction:
         """Answer for one record; a field that is absent or None counts as missing.
 
-        Raise `FieldError` that names a field the task does not know or that holds the wrong type, `ReleaseError` if
-        the model has no answer.
+        Raise `FieldError` that names a field the task does not know, that holds the wrong type or that breaks the
+        task's contract, `ReleaseError` if the model has no answer.
         """
         started = time.perf_counter_ns()
+        self._hold_to_contract(record)
         desk = self._here.desk
         prediction = self._prediction(desk.ask(self._fill(desk.row, record)), started)
         if self._recorder is not None:
@@ -159,7 +163,11 @@ class Predictor:
         return scores
 
     def explain(self, record: Record) -> dict[str, float]:
-        """How much each raw column moved the answer for one record; raise `ReleaseError` if no graph here can say."""
+        """How much each raw column moved the answer for one record.
+
+        Raise `FieldError` as `predict` does, and `ReleaseError` if no graph here can say.
+        """
+        self._hold_to_contract(record)
         whole = dict.fromkeys((*self.task.numbers, *self.task.texts)) | dict(record)
         return self._explainer.explain(self._preparer.table({name: [value] for name, value in whole.items()}))
 
@@ -173,6 +181,10 @@ class Predictor:
         if self._recorder is None:
             raise InputError("this Predictor was made without a recorder, so no prediction waits for its outcome")
         return self._recorder.outcome(prediction, label)
+
+    def _hold_to_contract(self, record: Record) -> None:
+        if self._contract and (breach := judge(self._contract, record, fields=self._fields)):
+            raise FieldError(breach.says, field=breach.field)
 
     def _prediction(self, scores: list[float], started: int) -> Prediction:
         if not math.isfinite(sum(scores)):

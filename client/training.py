@@ -15,8 +15,8 @@ from opacus.optimizers import DPOptimizer, DPOptimizerFastGradientClipping
 from torch.nn import CrossEntropyLoss
 
 from client.bookkeeping import BookKeepingLoss, BookKeepingModule, is_known
-from client.dataset import Examples
 from client.independence import require_independent
+from client.inputs import Examples
 from client.noise import CipherStream
 from shared.network import build, load
 from shared.rounds import RoundPlan

@@ -3,7 +3,7 @@
 import numpy as np
 from machines import small_task
 
-from client.dataset import Examples
+from client.inputs import Examples
 from shared.features import Number
 from shared.images import Image
 from shared.tasks import Architecture, Classes, Task

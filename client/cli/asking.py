@@ -4,12 +4,16 @@ import dataclasses
 import json
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from client.cli.base import DEFAULT_HOME, AsJson, Home, OfTask, print_json
 from client.config import AgentHome
+from client.records import Record
+
+if TYPE_CHECKING:
+    from client.inference import Predictor
 
 OfWindow = Annotated[str, typer.Option("--window", help="Only rows dated START..END, ISO dates.  [default: all]")]
 
@@ -27,8 +31,14 @@ def predict(
 
     records = read_records(record, file)
     from client.inference import Predictor
+    from client.recorder import Recorder
 
-    predictor = Predictor(AgentHome(home).only_task(task))
+    place = AgentHome(home).only_task(task)
+    with closing(Recorder(place)) as recorder:
+        _answer(Predictor(place, recorder=recorder), records, explain=explain, as_json=as_json)
+
+
+def _answer(predictor: "Predictor", records: list[Record], *, explain: bool, as_json: bool) -> None:
     for one in records:
         answer = predictor.predict(one)
         shares = predictor.explain(one) if explain else {}
@@ -36,7 +46,8 @@ def predict(
             print(json.dumps(dataclasses.asdict(answer) | ({"explanation": shares} if explain else {})))
         else:
             scores = ", ".join(f"{name} {score:.3f}" for name, score in answer.scores.items())
-            print(f"{answer.label}  ({scores}; release {answer.release}, {answer.latency_us:.0f} us)")
+            about = f"release {answer.release}, {answer.latency_us:.0f} us, id {answer.id}"
+            print(f"{answer.label}  ({scores}; {about})")
             for name, share in sorted(shares.items(), key=lambda item: -abs(item[1])):
                 print(f"  {share:+.4f}  {name}")
 

@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,17 +10,16 @@ from client.cli.base import DEFAULT_HOME, AsJson, Home, OfTask, print_json
 from client.config import AgentHome, TaskHome
 from shared.errors import InputError
 
+if TYPE_CHECKING:
+    from client.snapshots import Snapshots
+
 app = typer.Typer(help="The rows that this device learns from, and which of them taught what.", no_args_is_help=True)
 
 
 @app.command()
 def log(task: OfTask = None, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """List which data taught each round: a snapshot's number, its fingerprint, and the version it started from."""
-    from client.snapshots import Snapshots
-    from client.vault import Vault
-
-    place = AgentHome(home).only_task(task)
-    with closing(Snapshots(place.snapshots, Vault.open(place.home))) as snapshots:
+    with closing(_snapshots(AgentHome(home).only_task(task))) as snapshots:
         found = snapshots.log()
     if as_json:
         print_json(found)
@@ -40,11 +39,9 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Say which rows came and went between two snapshots."""
-    from client.snapshots import Snapshots, difference
-    from client.vault import Vault
+    from client.snapshots import difference
 
-    place = AgentHome(home).only_task(task)
-    with closing(Snapshots(place.snapshots, Vault.open(place.home))) as snapshots:
+    with closing(_snapshots(AgentHome(home).only_task(task))) as snapshots:
         found = difference(snapshots.read(before), snapshots.read(after))
     if as_json:
         print_json(found)
@@ -91,8 +88,9 @@ def check(task: OfTask = None, home: Home = DEFAULT_HOME) -> None:
     place = AgentHome(home).only_task(task)
     signed = place.signed_task()
     counts = count_rules(data_of(place), signed, Window()).tolist()
-    for rule, rows in zip((*signed.contract.rules, "keeps it"), counts, strict=True):
-        print(f"{rows:>9}  {rule}")
+    names = (*(rule.name for rule in signed.contract.rules), "keeps the contract")
+    for name, rows in zip(names, counts, strict=True):
+        print(f"{rows:>9}  {name}")
 
 
 @app.command()
@@ -133,6 +131,14 @@ def data_of(place: TaskHome) -> Path:
     if not data:
         raise InputError(f"{place.name} learns from outcomes alone; it has no data file")
     return Path(data)
+
+
+def _snapshots(place: TaskHome) -> "Snapshots":
+    from client.snapshots import Snapshots
+    from client.vault import Vault
+
+    place.path.mkdir(parents=True, exist_ok=True)
+    return Snapshots(place.snapshots, Vault.open(place.home))
 
 
 def _when(moment: float) -> str:

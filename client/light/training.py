@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from client.dataset import Examples
+from client.inputs import Examples
 from client.light.network import Network
 from client.noise import CipherStream
 from shared.architecture import size

@@ -33,10 +33,13 @@ def read_json(body: bytes) -> dict[str, Any]:
     return document
 
 
-def read_record(body: bytes, task: Task) -> dict[str, Any]:
-    """One record that keeps the task's contract; raise `NotUnderstood`, or `FieldError` naming the field."""
+def read_record(body: bytes) -> dict[str, Any]:
+    """One record of finite numbers and words; raise `NotUnderstood`, or `FieldError` naming the field.
+
+    Whether it keeps the task's contract, `Predictor` says.
+    """
     record = read_json(body)
-    check(record, task)
+    _require_finite(record)
     return record
 
 
@@ -49,17 +52,22 @@ def read_rows(body: bytes, task: Task, *, as_arrow: bool) -> Columns:
     lists = {name: column if isinstance(column, list) else column.tolist() for name, column in columns.items()}
     for row in range(len(next(iter(lists.values()), []))):
         try:
-            check({name: column[row] for name, column in lists.items()}, task)
+            _check({name: column[row] for name, column in lists.items()}, task)
         except FieldError as error:
             raise error.in_row(row) from None
     return columns
 
 
-def check(record: Mapping[str, Any], task: Task) -> None:
-    """Raise `FieldError` for what breaks the task's contract, or for a number without end."""
+def _require_finite(record: Mapping[str, Any]) -> None:
+    """Raise `FieldError` for a number without end, which JSON can write."""
     for name, value in record.items():
         if type(value) is float and isinf(value):
             raise FieldError(f"field {name!r} takes a finite number", field=name)
+
+
+def _check(record: Mapping[str, Any], task: Task) -> None:
+    """Raise `FieldError` for what breaks the task's contract, as `Predictor.predict` does for one record."""
+    _require_finite(record)
     if task.contract.columns and (breach := judge(task.contract, record, fields=_fields(task))):
         raise FieldError(breach.says, field=breach.field)
 

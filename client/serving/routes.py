@@ -38,7 +38,7 @@ class Routes:
     async def predict(self, request: Request) -> Answer:
         """One record; quick enough to be answered in place."""
         predictor, watch = request.seat.taken
-        record = questions.read_record(request.body, predictor.task)
+        record = questions.read_record(request.body)
         try:
             prediction = predictor.predict(record)
         except ReleaseError as error:
@@ -61,7 +61,7 @@ class Routes:
     async def explain(self, request: Request) -> Answer:
         """How much each column moved the answer."""
         predictor, _ = request.seat.taken
-        record = questions.read_record(request.body, predictor.task)
+        record = questions.read_record(request.body)
         found = await asyncio.to_thread(predictor.explain, record)
         return _document({"release": predictor.release, "attributions": found})
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from client.dataset import Examples
+from client.inputs import Examples
 from client.light import clip, train
 from client.noise import system_stream
 from shared.accounting import epsilon

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from client.dataset import Examples
+from client.inputs import Examples
 from shared.tasks import Task
 
 SEEDS = 5

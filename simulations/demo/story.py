@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from client.dataset import UNKNOWN, Examples, read_columns, read_examples
+from client.dataset import UNKNOWN, read_columns, read_examples
+from client.inputs import Examples
 from client.ledger import Ledger
 from client.store import AgentStore
 from server.records import Run

@@ -53,6 +53,17 @@ def test_a_prediction_is_explained(works: Works) -> None:
     assert {line.split()[-1] for line in said.splitlines()[1:]} == {"load", "hour", "site"}
 
 
+def test_a_record_that_breaks_the_contract_is_refused_by_its_field(works: Works) -> None:
+    refused = run(works, "predict", "--record", '{"load": 9.0}', fails=True)
+    assert "load" in str(refused.exception)
+
+
+def test_what_is_predicted_by_command_can_be_told_its_outcome(works: Works) -> None:
+    said = run(works, "predict", "--record", RECORD).output
+    name = said.rpartition("id ")[2].rstrip().rstrip(")")
+    assert "joined" in run(works, "outcome", name, "stops").output
+
+
 def test_outcomes_come_later_and_tell_how_well_predictions_did(works: Works, tmp_path: Path) -> None:
     recorder = Recorder(works.place)
     predictor = Predictor(works.home, recorder=recorder)
@@ -83,7 +94,7 @@ def test_the_rows_that_taught_are_on_record(works: Works, tmp_path: Path) -> Non
     assert "fingerprint" in run(works, "data", "log").output
     assert run(works, "data", "diff", "1", "2").output.startswith("5 rows added, 0 removed")
     assert "no snapshot 9" in str(run(works, "data", "diff", "1", "9", fails=True).exception)
-    assert "405  keeps it" in run(works, "data", "check").output
+    assert "405  keeps the contract" in run(works, "data", "check").output
     assert "405 rows" in run(works, "data", "useful").output or "held-out loss" in run(works, "data", "useful").output
 
 

@@ -108,7 +108,7 @@ def test_rule_3_a_quote_in_one_row_does_not_decide_what_counts_as_a_blank_line(t
 
 def test_rule_4_noise_alone_is_the_same_to_the_bit_as_what_opacus_gives_without_rows() -> None:
     """As a difference of weights the update had their rounding, which told a trained one from a device's fall-back."""
-    from client.dataset import no_examples
+    from client.inputs import no_examples
     from client.training import train
 
     key, weights = bytes(range(32)), initial_weights(TASK) + np.float32(3.0)

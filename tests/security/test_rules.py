@@ -31,8 +31,8 @@ from client import examples as examples_module
 from client import noise as noise_module
 from client.app import app
 from client.config import AgentHome
-from client.dataset import Examples, no_examples
 from client.explanation import explain
+from client.inputs import Examples, no_examples
 from client.ledger import Ledger
 from client.noise import CipherStream
 from client.policy import Limit

@@ -14,7 +14,7 @@ from opacus.optimizers import DPOptimizer, DPOptimizerFastGradientClipping
 from torch import Tensor, nn
 
 from client.bookkeeping import BookKeepingLoss, BookKeepingModule, is_known
-from client.dataset import Examples
+from client.inputs import Examples
 from client.noise import CipherStream
 from client.training import BookKeepingOptimizer, CipherOptimizer, prepare, train
 from shared.architecture import initial_weights

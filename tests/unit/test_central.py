@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from machines import machine_rows, small_task
 from scipy.stats import mannwhitneyu
 
-from client.dataset import Examples
+from client.inputs import Examples
 from shared.features import encode_columns
 from simulations.demo.central import auc, best_central, pool
 

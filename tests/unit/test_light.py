@@ -10,7 +10,7 @@ from images import image_task, stripes
 from machines import machine_rows, small_task
 
 from client import training
-from client.dataset import Examples, no_examples
+from client.inputs import Examples, no_examples
 from client.light import clip, noise_only, train
 from client.light.network import MOST_ROWS, Network
 from client.noise import CipherStream
@@ -230,7 +230,7 @@ import sys
 import numpy as np
 from client.light import noise_only, train
 from client.noise import system_stream
-from client.dataset import no_examples
+from client.inputs import no_examples
 from shared.architecture import initial_weights
 from shared.rounds import RoundPlan
 from shared.tasks import Window, read_task

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from machines import machine_rows, small_task
 
-from client.dataset import Examples, no_examples
+from client.inputs import Examples, no_examples
 from client.noise import CipherStream
 from client.training import clip, train
 from shared.architecture import initial_weights, size, split
