@@ -28,7 +28,7 @@ from shared.enrolment import EnrolRequest
 from shared.errors import ConsentWithheld, InputError
 from shared.files import write_secret, write_whole
 from shared.invitations import Invitation, parse_invitation
-from shared.privacy import PrivacyBudget
+from shared.privacy import PrivacyBudget, SampledGaussian
 from shared.signing import key_fingerprint, public_key_bytes
 from shared.tasks import Task, Window
 
@@ -52,7 +52,7 @@ def join(
         trust, signed = _verified_task(staged, invitation, task)
         _check_columns(data, signed)
         budget = _budget(epsilon, signed.privacy.delta if delta is None else delta)
-        words = explain(signed, budget=budget, data=str(data))
+        words = explain(signed, budget=budget, data=str(data), history=_spent(home))
         if not agree(words):
             raise ConsentWithheld("you did not agree, so nothing was joined and nothing was kept")
         settings = AgentSettings(
@@ -87,7 +87,7 @@ def take(
     signed = fetch_signed(home, name)
     if data:
         _check_columns(Path(grant.data), signed)
-    words = explain(signed, budget=settings.budget, data=grant.data or "its predictions")
+    words = explain(signed, budget=settings.budget, data=grant.data or "its predictions", history=_spent(home))
     if not agree(words):
         raise ConsentWithheld("you did not agree, so this device does not learn it")
     _consent(home, signed, words)
@@ -109,10 +109,18 @@ def agree(place: TaskHome, *, ask: Callable[[str], bool]) -> None:
     """Explain the task as it is signed now and record the owner's consent to its revision; `ask` says yes or no."""
     settings, signed = place.home.settings(), place.signed_task()
     data = settings.tasks[place.name].data or "its predictions"
-    words = explain(signed, budget=settings.budget, data=data)
+    words = explain(signed, budget=settings.budget, data=data, history=_spent(place.home))
     if not ask(words):
         raise ConsentWithheld(f"you did not agree; this device takes no part in revision {signed.revision}")
     _consent(place.home, signed, words)
+
+
+def _spent(home: AgentHome) -> list[SampledGaussian]:
+    """What a ledger in this directory has spent, one that an agent left behind too."""
+    if not home.database.exists():
+        return []
+    with closing(AgentStore(home.database)) as store:
+        return store.events()
 
 
 def _consent(home: AgentHome, task: Task, words: str) -> None:

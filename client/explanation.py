@@ -1,6 +1,7 @@
 """What a task means for the person who is asked to join it, in plain words."""
 
 import textwrap
+from collections.abc import Sequence
 
 from shared import accounting
 from shared.architecture import size
@@ -8,15 +9,15 @@ from shared.privacy import PrivacyBudget, SampledGaussian
 from shared.tasks import Task, Threshold
 
 
-def explain(task: Task, *, budget: PrivacyBudget, data: str) -> str:
-    """What the task learns, what leaves the device, and what it costs."""
+def explain(task: Task, *, budget: PrivacyBudget, data: str, history: Sequence[SampledGaussian] = ()) -> str:
+    """What the task learns, what leaves the device, and what it costs; `history` is what was spent here already."""
     paragraphs = (
         f"Task: {task.title} ({task.name!r}, revision {task.revision})",
         f"It learns {_goal(task)} from {_columns(task)}.",
         f"Your data stays: no row of {data} ever leaves this machine.",
         _sends(task),
         *_own_labels(task),
-        _costs(task, budget),
+        _costs(task, budget, history),
         "Epsilon bounds how much anyone, the coordinator included, can learn about any single row; smaller is safer.",
     )
     return "\n\n".join(textwrap.fill(_shown(paragraph), width=88) for paragraph in paragraphs)
@@ -29,12 +30,12 @@ def campaign(task: Task, *, rounds: int | None = None) -> SampledGaussian:
     return SampledGaussian(noise_multiplier=training.noise_multiplier, sample_rate=training.sample_rate, steps=steps)
 
 
-def affordable_rounds(task: Task, budget: PrivacyBudget) -> int:
-    """How many rounds of a campaign the budget covers, counted from nothing spent."""
+def affordable_rounds(task: Task, budget: PrivacyBudget, history: Sequence[SampledGaussian] = ()) -> int:
+    """How many rounds of a campaign the budget covers after what was spent already."""
     covered = 0
     while covered < task.training.rounds:
         event = campaign(task, rounds=covered + 1)
-        if accounting.epsilon([event], delta=budget.delta) > budget.epsilon:
+        if accounting.epsilon([*history, event], delta=budget.delta) > budget.epsilon:
             break
         covered += 1
     return covered
@@ -75,9 +76,11 @@ def _own_labels(task: Task) -> tuple[str, ...]:
     )
 
 
-def _costs(task: Task, budget: PrivacyBudget) -> str:
+def _costs(task: Task, budget: PrivacyBudget, history: Sequence[SampledGaussian]) -> str:
     whole = accounting.epsilon([campaign(task)], delta=budget.delta)
-    covered = affordable_rounds(task, budget)
+    covered = affordable_rounds(task, budget, history)
+    spent = accounting.epsilon(history, delta=budget.delta)
+    before = f" Of it, {spent:.2f} is spent already." if spent else ""
     enough = (
         "Your budget covers it."
         if covered == task.training.rounds
@@ -85,5 +88,6 @@ def _costs(task: Task, budget: PrivacyBudget) -> str:
     )
     return (
         f"It costs at most epsilon {whole:.2f} for a campaign of {task.training.rounds} rounds (delta {budget.delta:g}). "
-        f"You grant epsilon {budget.epsilon:g} in all; the signed task forbids more than {task.privacy.epsilon:g}. {enough}"
+        f"You grant epsilon {budget.epsilon:g} in all; the signed task forbids more than {task.privacy.epsilon:g}."
+        f"{before} {enough}"
     )

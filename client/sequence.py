@@ -156,8 +156,18 @@ class Sequence:
         entry = self._audit.find(bytes.fromhex(receipt.head))
         if entry is not None and receipt.number <= number:
             receipts.keep(self._store, receipt, entry=entry)
+            self._hold_to_totals(receipt.number, blob)
         elif receipt.number > accepted:
             self._recover(receipt.number, self._open(receipt.number, blob))
+
+    def _hold_to_totals(self, number: int, blob: str) -> None:
+        """Charge again what somebody took out of a ledger whose log is whole; unreadable totals show nothing."""
+        try:
+            found = self._open(number, blob)
+        except _BehindError:
+            return
+        if totals.missing(found[1], totals.read(self._store, up_to=number), level=found[0]):
+            self._recover(number, found)
 
     def _open(self, number: int, blob: str) -> tuple[int, list[totals.Total]]:
         old = "this ledger is an old copy"
@@ -177,12 +187,12 @@ class Sequence:
         for task in sorted({total.task for total in lacking}):
             ours = [total for total in lacking if total.task == task]
             self._store.add_settled(
-                f"recovered/{ahead}/{task}", task, "recovered: this ledger was an old copy",
+                f"recovered/{ahead}/{task}", task, "recovered: this ledger lacked it",
                 tuple(total.event for total in ours), at=max(t.day for t in ours) * totals.DAY, sequence=ahead,
             )  # fmt: skip
         self._store.db.execute("UPDATE sequence SET number = ?", (ahead,))
-        self._audit.append("ledger", purpose=f"an old copy of the ledger took over what was charged up to {number}")
-        log.warning("the ledger was an old copy; what was charged up to number %d is charged again here", number)
+        self._audit.append("ledger", purpose=f"the ledger lacked what was charged up to {number}, and took it over")
+        log.warning("the ledger lacked charges up to number %d; they are charged again here", number)
 
     def _without_route(self) -> None:
         """A coordinator of an earlier Covey countersigns nothing; one that did once must go on."""

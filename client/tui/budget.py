@@ -17,6 +17,9 @@ MARKS = {
     "void": ("○ no longer wanted", MUTED),
 }
 
+BURNT = ("✕ interrupted", WARN)
+BURNT_SECONDS = 3600.0
+
 
 class BudgetView(View):
     """A bar for each limit, then every charge."""
@@ -74,9 +77,14 @@ def outlook(facts: TaskFacts, snapshot: Snapshot) -> Content | None:
     )
 
 
+def is_burnt(each: Spend, now: float) -> bool:
+    """Whether a charge was interrupted: no round takes so long, and nothing is computed under it again."""
+    return each.state == "charged" and now - each.at > BURNT_SECONDS
+
+
 def spend_row(each: Spend, now: float, width: int) -> Content:
     """One charge; its state and the running total stay longest where there is little room."""
-    state, tone = MARKS.get(each.state, (each.state, MUTED))
+    state, tone = BURNT if is_burnt(each, now) else MARKS.get(each.state, (each.state, MUTED))
     room = width - 12 - 20 - 12
     return text(
         fit((ago(each.at, now), MUTED), 12),

@@ -71,6 +71,6 @@ def test_a_restored_ledger_pays_again_and_the_log_tells_what_left(
     kestrel.start()
     until(lambda: sequence.standing(home).countersigned == 3)
     assert spent() == pytest.approx(truth, rel=1e-12)
-    assert [charge.purpose for charge in ledger()] == ["training, round 1", "recovered: this ledger was an old copy"]
+    assert [charge.purpose for charge in ledger()] == ["training, round 1", "recovered: this ledger lacked it"]
     kestrel.end()
     assert audit.verify(home).wrong == 0

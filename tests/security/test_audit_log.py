@@ -136,7 +136,7 @@ def test_a_log_written_anew_without_its_receipts_is_noticed_at_the_next_session(
         session.reconcile()
     assert device.spent() == spent
     assert [line.purpose for line in audit.listing(device.home) if line.kind == "ledger"] == [
-        "an old copy of the ledger took over what was charged up to 1"
+        "the ledger lacked what was charged up to 1, and took it over"
     ]
 
 

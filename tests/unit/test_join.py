@@ -212,3 +212,19 @@ def test_pausing_keeps_the_owners_own_words(home: AgentHome, invitation: Invitat
 def assert_nothing_left(home: AgentHome, *, enrolled: int = 0) -> None:
     assert not home.path.exists()
     assert len(Files.enrolled) == enrolled
+
+
+def test_who_comes_back_is_told_what_was_spent_here_before(
+    home: AgentHome, invitation: Invitation, data_file: Path
+) -> None:
+    join(home, invitation, data_file)
+    store = AgentStore(home.database)
+    with store.transaction():
+        store.add_charge(
+            "r", "machines", "training", (SampledGaussian(noise_multiplier=1.0, sample_rate=0.5, steps=20),)
+        )
+    store.close()
+    enrol.leave(home)
+    shown = " ".join(join(home, invitation, data_file).split())
+    assert "is spent already" in shown
+    assert "Your budget covers it." not in shown

@@ -1,6 +1,7 @@
 """The charge sequence: each charge is countersigned once, and an old copy of the ledger takes over what it lacks."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_an_old_copy_takes_over_what_it_lacks_before_anything_else(device: Devic
 
     charged(device)
     assert device.spent() == pytest.approx(cost(2, 1), rel=1e-12)
-    assert purposes(device) == ["training", "recovered: this ledger was an old copy"]
+    assert purposes(device) == ["training", "recovered: this ledger lacked it"]
     stands = sequence.standing(device.home)
     assert (stands.number, stands.countersigned) == (4, 4)
     charged(device, "d")
@@ -179,3 +180,24 @@ def test_each_report_stands_in_the_audit_log_before_it_leaves(device: Device) ->
     lines = [line for line in audit.listing(device.home) if line.kind == "charge sequence"]
     assert [line.size for line in lines] == [len(body) for body in device.peer.heard if b"report" in body]
     assert [line.purpose for line in lines] == [f"charge {n}, to be countersigned" for n in (0, 1, 2)]
+
+
+def test_charges_that_somebody_took_out_of_the_ledger_are_charged_again(device: Device) -> None:
+    """The log is whole, and so is the number: only the totals that were countersigned tell."""
+    with device.session() as sequence:
+        for request in ("a", "b"):
+            device.charge(request)
+            sequence.countersign()
+    before = device.spent()
+    with sqlite3.connect(device.home.database) as db:
+        db.execute("DELETE FROM events WHERE charge = (SELECT id FROM charges WHERE request = 'b')")
+        db.execute("DELETE FROM charges WHERE request = 'b'")
+    db.close()
+    assert device.spent() < before
+    with device.session() as sequence:
+        sequence.reconcile()
+        assert device.spent() == pytest.approx(before)
+        sequence.reconcile()
+    with device.session() as sequence:
+        sequence.reconcile()
+    assert device.spent() == pytest.approx(before), "what was mended once is not charged again"
