@@ -78,6 +78,7 @@ def status(home: AgentHome) -> Status:
     settings = home.settings()
     running = holder(home.lock) or 0
     with closing(AgentStore(home.database)) as store:
+        store.require_whole()
         book = Ledger(store)
         spent = book.spent(settings.budget.delta)
         return Status(
@@ -95,6 +96,7 @@ def ledger(home: AgentHome) -> list[LedgerLine]:
     """Every charge, oldest first."""
     delta = home.settings().budget.delta
     with closing(AgentStore(home.database)) as store:
+        store.require_whole()
         return list(_lines(store, delta=delta))
 
 

@@ -22,8 +22,13 @@ MIGRATIONS = (
     ALTER TABLE charges ADD COLUMN encrypted INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE charges ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0;
     UPDATE charges SET sequence = id;
-    ALTER TABLE consents ADD COLUMN words TEXT NOT NULL DEFAULT '';
-    ALTER TABLE consents ADD COLUMN withdrawn_at REAL;
+    CREATE TABLE agreements (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, sha256 TEXT NOT NULL, agreed_at REAL NOT NULL,
+        words TEXT NOT NULL DEFAULT '', withdrawn_at REAL
+    );
+    INSERT INTO agreements (task, sha256, agreed_at) SELECT task, sha256, agreed_at FROM consents ORDER BY agreed_at;
+    DROP TABLE consents;
+    ALTER TABLE agreements RENAME TO consents;
     CREATE TABLE sequence (
         id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL, unsettled TEXT NOT NULL DEFAULT '',
         behind INTEGER NOT NULL DEFAULT 0, accepted INTEGER NOT NULL DEFAULT 0, note TEXT NOT NULL DEFAULT ''

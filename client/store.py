@@ -172,9 +172,12 @@ class AgentStore:
         )
 
     def agree(self, task: str, sha256: str, *, words: str = "") -> None:
-        """The owner agrees to a task as it reads under this digest; `words` are what was shown."""
+        """The owner agrees to a task as it reads under this digest; `words` are what was shown.
+
+        Each time is a line of its own, so that what was agreed to and withdrawn before stays on record.
+        """
         self.db.execute(
-            "INSERT OR REPLACE INTO consents (task, sha256, agreed_at, words) VALUES (?, ?, ?, ?)",
+            "INSERT INTO consents (task, sha256, agreed_at, words) VALUES (?, ?, ?, ?)",
             (task, sha256, time.time(), words),
         )
 
@@ -190,7 +193,7 @@ class AgentStore:
 
     def consents(self) -> list[Consent]:
         """Everything that was ever agreed to, oldest first."""
-        query = "SELECT task, sha256, agreed_at, words, withdrawn_at FROM consents ORDER BY agreed_at"
+        query = "SELECT task, sha256, agreed_at, words, withdrawn_at FROM consents ORDER BY id"
         return [Consent(**dict(row)) for row in self.db.execute(query)]
 
     def add_refusal(self, task: str, category: str, detail: str) -> None:

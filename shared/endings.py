@@ -1,6 +1,7 @@
 """How a command ends when something goes wrong: one line for a person, the trace only for whoever asks for it."""
 
 import os
+import sqlite3
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ def one_line(program: str) -> Generator[None]:
         # Whoever read our output has heard enough; Python would complain again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except sqlite3.DatabaseError as error:
+        reason = f"one of its databases cannot be read ({error}); put a copy of it back, or look into its log"
     except OSError as error:
         reason = f"{error.filename or 'a file'}: {error.strerror or error}"
     except Exception as error:

@@ -106,6 +106,10 @@ def test_what_was_agreed_to_is_listed_and_ends(works: Works) -> None:
     assert "withdrawn" in run(works, "consent", "--withdraw", TASK.name).output
     assert shown(works, "consent")[0]["withdrawn_at"] is not None
     run(works, "consent", "--withdraw", TASK.name, fails=True)
+    store = AgentStore(works.home.database)
+    store.agree(TASK.name, fingerprint(TASK), words="It learns when machines stop.")
+    store.close()
+    assert [one["withdrawn_at"] is None for one in shown(works, "consent")] == [False, True]
 
 
 def test_the_audit_log_tells_of_a_line_that_was_changed(works: Works) -> None:

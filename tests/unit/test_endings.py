@@ -1,5 +1,6 @@
 """Whatever ends a command, a person sees one line."""
 
+import sqlite3
 from collections.abc import Callable
 
 import pytest
@@ -46,3 +47,9 @@ def test_a_way_out_that_was_chosen_is_kept(leave: Callable[[], None]) -> None:
     with pytest.raises((SystemExit, KeyboardInterrupt)) as ended, one_line("covey"):
         leave()
     assert getattr(ended.value, "code", 3) == 3
+
+
+def test_a_damaged_database_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), one_line("covey-agent"):
+        raise sqlite3.DatabaseError("database disk image is malformed")
+    assert capsys.readouterr().err.startswith("covey-agent: one of its databases cannot be read (database disk image")
