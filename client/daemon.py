@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 GOODBYE_SECONDS = 3.0
 """How long a stop may wait for the coordinator; what it interrupts is taken up at the next start."""
 
+HOUSE_SECONDS = 300.0
+"""How often predictions are let go whose time is over."""
+
 BROKEN_SECONDS = 30.0
 """How long to wait before a start that failed is tried again; the owner may have mended what was wrong."""
 
@@ -102,6 +105,7 @@ class Agent:
         shutil.rmtree(self._home.scratch, ignore_errors=True)
         self._note_link("starting")
         log.info("agent %s started", self._settings.name)
+        self._threads = [self._start(self._keep_house, "house")]
         if not self._predict_only:
             watch = Watch(self._home, on_wake=self._look.set)
             jobs = {
@@ -109,7 +113,7 @@ class Agent:
                 "updates": self._keep_updated,
                 "watch": lambda: watch.run(self._stopping),
             }
-            self._threads = [self._start(job, name) for name, job in jobs.items()]
+            self._threads += [self._start(job, name) for name, job in jobs.items()]
 
     def _shutdown(self) -> None:
         """Say goodbye, without waiting for who does not answer; predictions go on meanwhile."""
@@ -147,6 +151,16 @@ class Agent:
                 log.error("this device cannot take part, predictions go on: %s", error)  # noqa: TRY400 - a sentence
                 self._note_link("broken")
                 self._stopping.wait(BROKEN_SECONDS)
+
+    def _keep_house(self) -> None:
+        """Let go of predictions whose time is over: a while after the start, then every so often."""
+        from client.housekeeping import expire
+
+        while not self._stopping.wait(HOUSE_SECONDS):
+            try:
+                expire(self._home)
+            except CoveyError as error:
+                log.warning("predictions were not expired: %s", error)
 
     def _hear(self, number: int) -> None:
         log.info("the coordinator speaks of release %d; looking", number)

@@ -1,5 +1,6 @@
 """What the owner sees: how the agent stands, and what every charge cost."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from client.store import AgentStore, Charge
 from client.work import resolve
 from shared import accounting
 from shared.lock import holder
+
+BURNT_SECONDS = 3600.0
+"""No round takes so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +126,15 @@ def _lines(store: AgentStore, *, delta: float) -> Iterator[LedgerLine]:
 
 def _line(charge: Charge, epsilon: float) -> LedgerLine:
     return LedgerLine(
-        id=charge.id, at=_when(charge.charged_at), task=charge.task, purpose=charge.purpose, state=charge.state,
+        id=charge.id, at=_when(charge.charged_at), task=charge.task, purpose=charge.purpose, state=_state(charge),
         request=charge.request, epsilon_after=epsilon,
     )  # fmt: skip
+
+
+def _state(charge: Charge) -> str:
+    """A charge that was interrupted long ago is burnt: nothing is computed under it again."""
+    burnt = charge.state == "charged" and time.time() - charge.charged_at > BURNT_SECONDS
+    return "burnt" if burnt else charge.state
 
 
 def _refusal(row: dict[str, object]) -> dict[str, str]:

@@ -139,7 +139,9 @@ def read_settings(file: Path) -> AgentSettings:
     try:
         return wire.from_toml(AgentSettings, file.read_bytes(), what="agent.toml")
     except FileNotFoundError:
-        raise InputError(f"{file.parent} holds no agent; make one with `covey-agent join`") from None
+        left = file.with_name("agent.db").exists()
+        kept = " (what one that left has spent is kept in agent.db, and counts when it joins again)" if left else ""
+        raise InputError(f"{file.parent} holds no agent; make one with `covey-agent join`{kept}") from None
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from None
     except WireError as error:

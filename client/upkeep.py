@@ -1,4 +1,4 @@
-"""Keeps a running agent's releases current, lets go of old predictions, and tells the coordinator which ones were accepted."""
+"""Keeps a running agent's releases current, and tells the coordinator which ones were accepted."""
 
 import logging
 from threading import Event
@@ -7,7 +7,6 @@ from client import audit, coordinator
 from client.audit import AuditLog
 from client.config import AgentHome, TaskHome
 from client.contacts import Contacts
-from client.housekeeping import expire
 from client.installed import SelfTest, accepted
 from client.membership import identity
 from client.updating import TaskUpdate, UpdateReport, run_update
@@ -34,7 +33,6 @@ class Upkeep:
 
         Raises `Unreachable`, `ReleaseError` and `InputError` as an update does; what served goes on serving.
         """
-        expire(self._home)
         found = run_update(self._home, stopping=self._stopping)
         self._count(found.sent)
         for one in found.tasks:

@@ -263,4 +263,4 @@ def parse_window(text: str) -> Window:
     try:
         return Window(start=start, end=end)
     except (ValueError, TypeError) as error:
-        raise InputError(f"window {text!r} cannot be used: {error}") from None
+        raise InputError(f"window {text!r} is not two ISO dates such as 2013-01-01..2013-07-01 ({error})") from None

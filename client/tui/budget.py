@@ -3,6 +3,7 @@
 from textual.app import ComposeResult
 from textual.content import Content
 
+from client.report import BURNT_SECONDS
 from client.tui.facts import Meter, Snapshot, Spend, TaskFacts
 from client.tui.text import BAD, GOOD, MUTED, WARN, ago, count, fit, meter, plain, stack, text
 from client.tui.view import Panel, Rows, View
@@ -18,7 +19,6 @@ MARKS = {
 }
 
 BURNT = ("✕ interrupted", WARN)
-BURNT_SECONDS = 3600.0
 
 
 class BudgetView(View):

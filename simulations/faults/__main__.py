@@ -37,6 +37,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end)
     console, started = Console(), time.monotonic()
     outcomes, full = run(arguments.only, console)
+    if not outcomes:
+        sys.exit(f"no case matches {arguments.only!r}; try `killed: update*` or `*agent.db*`")
     console.print(table(outcomes))
     failed = [one for one in outcomes if not one.holds]
     for one in failed:
@@ -50,7 +52,6 @@ def main() -> None:
     )
     arguments.report.parent.mkdir(exist_ok=True)
     write_whole(arguments.report, json.dumps(rows(outcomes), indent=2).encode() + b"\n")
-    sys.exit(0 if outcomes else 1)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

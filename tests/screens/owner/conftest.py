@@ -49,6 +49,15 @@ async def settled(pilot: Pilot[None]) -> AgentApp:
     return await until(pilot, lambda: "reading the explanation" not in text_of(app))
 
 
+async def steady(pilot: Pilot[None]) -> None:
+    """Wait until nothing on the screen changes any more, however slow the machine is."""
+    shown, same = "", 0
+    while same < 5:
+        await pilot.pause(0.05)
+        now = pilot.app.export_screenshot()
+        shown, same = now, same + 1 if now == shown else 0
+
+
 async def until(pilot: Pilot[None], reached: Callable[[], object]) -> AgentApp:
     """Let the window work until something is so."""
     app = pilot.app

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 
 import pytest
-from screens.owner.conftest import Open, settled
+from screens.owner.conftest import Open, settled, steady
 from textual.pilot import Pilot
 
 from client.config import AgentHome
@@ -24,7 +24,7 @@ def showing(*keys: str, theme: str = "agent-dark") -> Callable[[Pilot[None]], Aw
         await pilot.press(*keys)
         await pilot.pause()
         await settled(pilot)
-        await pilot.pause()
+        await steady(pilot)
 
     return press
 
