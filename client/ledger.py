@@ -15,6 +15,9 @@ from shared.errors import NotEligible
 from shared.failpoints import reached
 from shared.privacy import PrivacySpent, SampledGaussian
 
+BURNT_SECONDS = 3600.0
+"""A charge that is older than this and has no reply was interrupted: no round takes so long."""
+
 
 class Ledger:
     """Every release that this device ever paid for."""

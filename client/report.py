@@ -10,7 +10,7 @@ import numpy as np
 
 from client.config import AgentHome, TaskHome
 from client.installed import current_release, serving
-from client.ledger import Ledger
+from client.ledger import BURNT_SECONDS, Ledger
 from client.policy import fingerprint, limits
 from client.sequence import Standing, standing
 from client.settings import AgentSettings
@@ -19,9 +19,6 @@ from client.store import AgentStore, Charge
 from client.work import resolve
 from shared import accounting
 from shared.lock import holder
-
-BURNT_SECONDS = 3600.0
-"""No round takes so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from textual.app import ComposeResult
 from textual.content import Content
 
-from client.report import BURNT_SECONDS
+from client.ledger import BURNT_SECONDS
 from client.tui.facts import Meter, Snapshot, Spend, TaskFacts
 from client.tui.text import BAD, GOOD, MUTED, WARN, ago, count, fit, meter, plain, stack, text
 from client.tui.view import Panel, Rows, View
