@@ -18,30 +18,30 @@ from shared.tasks import Task, Window
 log = logging.getLogger(__name__)
 
 
-def gather(place: TaskHome, task: Task, window: Window, settings: AgentSettings) -> Examples:
-    """The examples of a window; raise `InputError` or `ContractError` where the rows cannot be read.
+def gather(place: TaskHome, task: Task, plan: RoundPlan, settings: AgentSettings, *, request: str) -> Examples:
+    """The examples of a round, noted on this device as what taught it.
 
-    A row of the owner's file and a prediction's outcome are two rows, even where they speak of one event: let one
-    or the other teach.
+    Raise `InputError` or `ContractError` where the rows cannot be read. A row of the owner's file and a prediction's
+    outcome are two rows, even where they speak of one event: let one or the other teach.
     """
-    data = settings.tasks[task.name].data
+    data = Path(settings.tasks[task.name].data) if settings.tasks[task.name].data else None
+    outcomes = outcomes_of(place, task, plan.window)
+    _remember(place, task, plan, data, outcomes, request=request)
     return read_examples(
-        Path(data) if data else None, task, window, extra=outcomes_of(place, task, window),
-        scratch=place.home.scratch, ceiling=settings.ceilings.disk_mb * 2**20,
-    )  # fmt: skip
+        data, task, plan.window, extra=outcomes, scratch=place.home.scratch, ceiling=settings.ceilings.disk_mb * 2**20
+    )
 
 
-def remember(place: TaskHome, task: Task, plan: RoundPlan, settings: AgentSettings, *, request: str) -> None:
+def _remember(
+    place: TaskHome, task: Task, plan: RoundPlan, data: Path | None, outcomes: Extra | None, *, request: str
+) -> None:
     """Keep on this device which rows a round is about to learn from; what cannot be kept is said in the log."""
-    data = settings.tasks[task.name].data
-    if not data:
-        return
     try:
         place.path.mkdir(parents=True, exist_ok=True)
         with closing(Snapshots(place.snapshots, Vault.open(place.home))) as snapshots:
             snapshots.record(
-                Path(data), task, window=plan.window, request=request, run=plan.run_id, round_number=plan.number,
-                version=plan.base_version,
+                data, task, outcomes=outcomes, window=plan.window, request=request, run=plan.run_id,
+                round_number=plan.number, version=plan.base_version,
             )  # fmt: skip
     except (CoveyError, OSError, sqlite3.Error) as error:
         log.warning("which rows taught round %d of run %d is not on record: %s", plan.number, plan.run_id, error)

@@ -4,6 +4,7 @@ They are the owner's own and never leave the device (privacy rule 12): a short r
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from shared.tasks import Task
 
 MOST_ROWS = 5_000_000
 """Rows of one file that are printed one by one; of a longer file only the whole is, so that memory stays bounded."""
+
+OUTCOMES = "@outcomes"
+"""Stands for a file's name where rows are predictions with their outcome."""
 
 Prints = NDArray[np.uint64]
 
@@ -56,6 +60,18 @@ def print_files(path: Path, task: Task, known: tuple[FilePrint, ...] = ()) -> tu
         except (OSError, InputError, pl.exceptions.PolarsError):
             continue
     return tuple(found)
+
+
+def print_outcomes(columns: Mapping[str, NDArray[Any]], labels: NDArray[np.int64]) -> FilePrint:
+    """Fingerprint the predictions whose outcome came, raw columns and labels, as if they were a file."""
+    plain = {name: pl.Series(column.tolist(), dtype=_dtype(column)) for name, column in columns.items()}
+    rows = row_prints(pl.DataFrame({**plain, OUTCOMES: labels}))
+    digest = hashlib.sha256(rows.tobytes()).hexdigest()
+    return FilePrint(name=OUTCOMES, size=rows.nbytes, modified_ns=0, sha256=digest, rows=rows)
+
+
+def _dtype(column: NDArray[Any]) -> type[pl.String] | type[pl.Float64]:
+    return pl.String if column.dtype == object else pl.Float64
 
 
 def whole(files: tuple[FilePrint, ...]) -> str:

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from client.rowprints import FilePrint, Prints, print_files, whole
+from client.dataset import Extra
+from client.rowprints import FilePrint, Prints, print_files, print_outcomes, whole
 from shared.database import connect, transaction
 from shared.errors import InputError
 from shared.tasks import Task, Window
@@ -89,11 +90,19 @@ class Snapshots:
         self._db.close()
 
     def record(
-        self, data: Path, task: Task, *, window: Window, request: str, run: int, round_number: int, version: int
-    ) -> Snapshot:
-        """Fingerprint the data as it is now; a file that did not change since the last snapshot is not read again."""
+        self, data: Path | None, task: Task, *, window: Window, request: str, run: int, round_number: int, version: int,
+        outcomes: Extra | None = None,
+    ) -> Snapshot:  # fmt: skip
+        """Fingerprint the data as it is now, and the `outcomes` that teach beside it.
+
+        A file that did not change since the last snapshot is not read again.
+        """
         latest = self._latest()
-        files = print_files(data, task, latest.files if latest else ())
+        known = latest.files if latest else ()
+        files = print_files(data, task, known) if data else ()
+        if outcomes is not None and len(outcomes[1]):
+            told = print_outcomes(*outcomes)
+            files = (*files, next((one for one in known if (one.name, one.sha256) == (told.name, told.sha256)), told))
         at, name = time.time(), secrets.token_hex(8)
         about = {
             "request": request, "run": run, "round_number": round_number, "version": version,

@@ -47,10 +47,10 @@ class InProcess:
         settings = place.home.settings()
         descend = trainer(settings.trainer)
         try:
-            from client.examples import gather, remember
+            from client.examples import gather
 
-            remember(place, task, plan, settings, request=request)
-            return descend(plan, task, weights, gather(place, task, plan.window, settings), system_stream())
+            examples = gather(place, task, plan, settings, request=request)
+            return descend(plan, task, weights, examples, system_stream())
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - rows decided it, a panic in Polars too: no refusal (rule 4)

@@ -11,7 +11,7 @@ from releasing import Works, build_works
 from typer.testing import CliRunner, Result
 
 from client.cli.program import app
-from client.examples import remember
+from client.examples import gather
 from client.inference import Predictor
 from client.policy import fingerprint
 from client.recorder import Recorder
@@ -85,14 +85,22 @@ def test_the_rows_that_taught_are_on_record(works: Works, tmp_path: Path) -> Non
         run_id=3, number=1, task=TASK.name, revision=1, base_version=4, window=Window(), sample_rate=0.5, steps=1,
         normalizer=8.0, learning_rate=0.1, max_grad_norm=1.0, noise_multiplier=1.0, max_update_norm=1.0,
     )  # fmt: skip
-    remember(works.place, TASK, plan, works.home.settings(), request="r1")
+    gather(works.place, TASK, plan, works.home.settings(), request="r1")
     more = tmp_path / "more.csv"
     machine_rows(5, seed=9).write_csv(more)
     assert run(works, "data", "merge", str(more)).output.startswith("5 rows appended")
-    remember(works.place, TASK, plan, works.home.settings(), request="r2")
-    assert [(one["run"], one["version"]) for one in shown(works, "data", "log")] == [(3, 4)] * 2
+    gather(works.place, TASK, plan, works.home.settings(), request="r2")
+    recorder = Recorder(works.place)
+    name = Predictor(works.home, recorder=recorder).predict(json.loads(RECORD)).id
+    recorder.close()
+    run(works, "outcome", name, "stops")
+    gather(works.place, TASK, plan, works.home.settings(), request="r3")
+    assert [(one["run"], one["version"]) for one in shown(works, "data", "log")] == [(3, 4)] * 3
     assert "fingerprint" in run(works, "data", "log").output
     assert run(works, "data", "diff", "1", "2").output.startswith("5 rows added, 0 removed")
+    said = run(works, "data", "diff", "2", "3").output
+    assert said.startswith("1 rows added, 0 removed")
+    assert "new: @outcomes" in said
     assert "no snapshot 9" in str(run(works, "data", "diff", "1", "9", fails=True).exception)
     assert "405  keeps the contract" in run(works, "data", "check").output
     assert "405 rows" in run(works, "data", "useful").output or "held-out loss" in run(works, "data", "useful").output

@@ -184,7 +184,7 @@ def test_a_task_signed_between_charge_and_work_is_not_trained_without_consent(
 ) -> None:
     place, seen = home.task(TASK.name), list[int]()
 
-    def gather(_place: TaskHome, task: Task, *_: object) -> None:
+    def gather(_place: TaskHome, task: Task, *_: object, **__: object) -> None:
         seen.append(task.revision)
 
     monkeypatch.setattr("client.examples.gather", gather)
