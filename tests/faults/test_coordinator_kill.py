@@ -97,7 +97,9 @@ def test_a_campaign_goes_on_after_the_coordinator_was_killed(
 
 def test_a_survey_goes_on_after_the_coordinator_was_killed(flock: Flock) -> None:
     release = promotion.promote(flock.federation, flock.store, flock.store.task("machines"), 1)
-    until(lambda: all(current_release(AgentHome(agent.home)) == release.number for agent in flock.agents))
+    until(
+        lambda: all(current_release(AgentHome(agent.home).task("machines")) == release.number for agent in flock.agents)
+    )
     ibis, jay = flock.agents
     before = len(charges(ibis))
     jay.send(signal.SIGSTOP)
