@@ -177,8 +177,8 @@ class Agent:
     def _look_after(self, upkeep: "Upkeep") -> None:
         while not self._stopping.is_set():
             self._look.clear()
-            self._make_room()
             try:
+                self._make_room()
                 if upkeep.look(online=self._link == "online"):
                     self._service.reload()
             except CoveyError as error:

@@ -122,6 +122,9 @@ class Here(InProcess):
         reached("survey.counted")
         return report
 
+    def rest(self) -> None:
+        """There is no child that waits."""
+
     def close(self) -> None:
         """There is no child."""
 
