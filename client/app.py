@@ -25,7 +25,7 @@ from shared import messages
 from shared.architecture import size
 from shared.drift import SurveyPlan
 from shared.errors import CoveyError, NotEligible, Refusal
-from shared.privacy import SampledGaussian
+from shared.privacy import Cost
 from shared.rounds import RefusalReport, RoundPlan, TrainReport
 
 log = logging.getLogger(__name__)
@@ -54,13 +54,13 @@ class Desk:
         conditions.check(self.settings.conditions)
         policy.check_freshness(self.place.home, datetime.now(UTC))
 
-    def charge(self, message: Message, purpose: str, events: tuple[SampledGaussian, ...]) -> bytes | None:
+    def charge(self, message: Message, purpose: str, cost: Cost) -> bytes | None:
         """Pay for the request, or return the reply that was sealed for it before."""
         return self.ledger.charge(
             message.metadata.message_id,
             task=self.task.name,
             purpose=purpose,
-            events=events,
+            cost=cost,
             limits=policy.limits(self.settings, self.task),
         )
 
@@ -128,7 +128,7 @@ def _train(desk: Desk, message: Message, plan: RoundPlan, work: Work) -> Message
     policy.check_round(plan, desk.task, desk.settings)
     desk.admit()
     weights = messages.unpack_array(message.content, size=size(desk.task))
-    if sealed := desk.charge(message, f"training, round {plan.number}", (plan.event,)):
+    if sealed := desk.charge(message, f"training, round {plan.number}", plan.cost):
         return _again(sealed)
     update = work.train(plan, desk.task, desk.place, weights, request=message.metadata.message_id)
     report = TrainReport(run_id=plan.run_id, round_number=plan.number, base_version=plan.base_version)
@@ -141,7 +141,7 @@ def _survey(desk: Desk, message: Message, plan: SurveyPlan, work: Work) -> Messa
 
     policy.check_survey(plan, desk.task, desk.settings, release=current_release(desk.place))
     desk.admit()
-    if sealed := desk.charge(message, f"drift survey, {plan.window}", plan.events):
+    if sealed := desk.charge(message, f"drift survey, {plan.window}", Cost(record=plan.events)):
         return _again(sealed)
     return desk.seal(message, messages.pack("drift", work.survey(plan, desk.task, desk.place)))
 

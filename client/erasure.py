@@ -127,9 +127,9 @@ def condense(home: AgentHome) -> None:
 
 def _restate(store: AgentStore, task: str, day: int, spent: Iterable[totals.Total]) -> None:
     """Charge a day's totals of a task again, under a name that tells nothing of the requests."""
-    events = tuple(total.event for total in spent if (total.task, total.day) == (task, day))
+    costs = [total.cost for total in spent if (total.task, total.day) == (task, day)]
     number = int(store.db.execute("SELECT number FROM sequence").fetchone()[0])
-    store.add_settled(f"erased/{task}/{day}", task, "before erasing", events, at=day * totals.DAY, sequence=number)
+    store.add_settled(f"erased/{task}/{day}", task, "before erasing", costs, at=day * totals.DAY, sequence=number)
 
 
 def _begin_log_anew(store: AgentStore) -> None:

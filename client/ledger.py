@@ -5,15 +5,16 @@ once the coordinator has them, `void` once it no longer wants them. A request fo
 is burnt; one found at `sealed` gets the identical bytes again (privacy rule 6).
 """
 
+import math
 import time
 from collections.abc import Sequence
 
 from client.policy import Limit
 from client.store import AgentStore
 from shared import accounting
-from shared.errors import NotEligible
+from shared.errors import NotEligible, PlanTooWeak
 from shared.failpoints import reached
-from shared.privacy import PrivacySpent, SampledGaussian
+from shared.privacy import Cost, Level, PrivacySpent
 
 BURNT_SECONDS = 3600.0
 """A charge that is older than this and has no reply was interrupted: no round takes so long."""
@@ -26,9 +27,7 @@ class Ledger:
         """Keep the ledger in the agent's store."""
         self._store = store
 
-    def charge(
-        self, request: str, *, task: str, purpose: str, events: tuple[SampledGaussian, ...], limits: Sequence[Limit]
-    ) -> bytes | None:
+    def charge(self, request: str, *, task: str, purpose: str, cost: Cost, limits: Sequence[Limit]) -> bytes | None:
         """Pay for `request` durably and return `None`; or return the sealed reply if it was paid for before.
 
         Raises `BudgetExhausted` when one of the limits does not cover it, and `NotEligible` when an earlier attempt
@@ -40,8 +39,8 @@ class Ledger:
         with self._store.transaction():
             earlier = self._store.charge(request)
             if earlier is None:
-                self._admit(events, limits)
-                self._store.add_charge(request, task, purpose, events)
+                self._admit(cost, limits)
+                self._store.add_charge(request, task, purpose, cost)
         if earlier is None:
             reached("ledger.charged")
             return None
@@ -49,12 +48,14 @@ class Ledger:
             raise NotEligible(f"request {request} was charged before and interrupted or already sent")
         return reply
 
-    def _admit(self, events: tuple[SampledGaussian, ...], limits: Sequence[Limit]) -> None:
+    def _admit(self, cost: Cost, limits: Sequence[Limit]) -> None:
         now = time.time()
         for limit in limits:
+            if limit.level == "device" and "everyone" in {cost.trust, *self._store.trusts()}:
+                raise PlanTooWeak(f"{limit.what} is for whole devices, and a release for single rows protects none")
             since = None if limit.days is None else now - limit.days * 86_400
-            history = self._store.events(task=limit.task, since=since)
-            accounting.admit([*history, *events], limit.budget, what=limit.what)
+            history = self._store.events(task=limit.task, since=since, level=limit.level)
+            accounting.admit([*history, *cost.at(limit.level)], limit.budget, what=limit.what)
 
     def seal(self, request: str, reply: bytes) -> None:
         """Keep the reply on disk before it leaves; raises `NotEligible` if there is no open charge for it."""
@@ -76,7 +77,12 @@ class Ledger:
         sealed = ((c.request, self._store.reply(c)) for c in self._store.charges() if c.state == "sealed")
         return [(request, reply) for request, reply in sealed if reply is not None]
 
-    def spent(self, delta: float, *, task: str | None = None) -> PrivacySpent:
-        """What all charges, or one task's, have cost together, whether or not their replies were sent."""
-        epsilon = accounting.epsilon(self._store.events(task=task), delta=delta)
+    def spent(self, delta: float, *, task: str | None = None, level: Level = "record") -> PrivacySpent:
+        """What all charges, or one task's, have cost together at a level, whether or not their replies were sent.
+
+        Epsilon is infinite where a release gave no protection at that level (privacy rule 7).
+        """
+        unprotected = {"device": "everyone", "alone": "coordinator"}.get(level) in self._store.trusts()
+        history = self._store.events(task=task, level=level)
+        epsilon = math.inf if unprotected else accounting.epsilon(history, delta=delta)
         return PrivacySpent(epsilon=epsilon, delta=delta, releases=self._store.count(task=task))

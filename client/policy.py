@@ -15,7 +15,7 @@ from client.settings import AgentSettings, Period
 from shared import wire
 from shared.drift import SurveyPlan
 from shared.errors import ConsentWithheld, NotEligible, PlanTooWeak
-from shared.privacy import PrivacyBudget
+from shared.privacy import Level, PrivacyBudget
 from shared.rounds import RoundPlan
 from shared.tasks import Task
 
@@ -91,6 +91,7 @@ class Limit:
     budget: PrivacyBudget
     task: str | None = None
     days: float | None = None
+    level: Level = "record"
 
 
 def limits(settings: AgentSettings, task: Task) -> tuple[Limit, ...]:
@@ -105,6 +106,8 @@ def limits(settings: AgentSettings, task: Task) -> tuple[Limit, ...]:
         Limit(what="this device's budget", budget=PrivacyBudget(epsilon=settings.budget.epsilon, delta=delta)),
         Limit(what=f"{task.name}'s share", budget=PrivacyBudget(epsilon=share, delta=delta), task=task.name),
     )
+    if settings.device_budget:
+        whole += (Limit(what="this device's budget as a whole", budget=settings.device_budget, level="device"),)
     return (*whole, *_periods(settings.period, None, delta), *_periods(grant.period, task.name, delta))
 
 

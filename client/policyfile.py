@@ -32,6 +32,9 @@ trainer = {_text(settings.trainer)}  # "opacus" (needs PyTorch), "light" (NumPy)
 epsilon = {settings.budget.epsilon!r}
 delta = {settings.budget.delta!r}
 
+# The same for all rows of this device at once: then it takes part only where whole devices are protected.
+{_device_budget(settings)}
+
 # At most so much of it in any so many days. Old spending is never forgotten: the budget above goes on counting.
 {_period("period", settings)}
 
@@ -42,6 +45,8 @@ max_sample_rate = {floor.max_sample_rate!r}
 max_steps = {floor.max_steps}
 max_grad_norm = {floor.max_grad_norm!r}
 min_normalizer = {floor.min_normalizer!r}
+trust = {_text(floor.trust)}  # "everyone": noise from this device alone; "sums": secure aggregation too; "coordinator": its noise too
+min_cohort = {floor.min_cohort}  # devices that one sum must be of, at least
 
 # When this device takes part; predictions never wait for it.
 [conditions]
@@ -121,6 +126,13 @@ def _edit(home: AgentHome, change: Callable[[str], str], holds: Callable[[AgentS
     if not meant:
         write_whole(home.settings_file, text.encode())
         raise InputError(f"{home.settings_file} cannot be edited safely; {instead}")
+
+
+def _device_budget(settings: AgentSettings) -> str:
+    budget = settings.device_budget
+    if budget is None:
+        return "# [device_budget]\n# epsilon = 8.0\n# delta = 1e-5"
+    return f"[device_budget]\nepsilon = {budget.epsilon!r}\ndelta = {budget.delta!r}"
 
 
 def _period(name: str, settings: AgentSettings) -> str:

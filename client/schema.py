@@ -42,8 +42,24 @@ MIGRATIONS = (
     CREATE TABLE audit_start (id INTEGER PRIMARY KEY CHECK (id = 1), entry INTEGER NOT NULL, hash BLOB NOT NULL);
     INSERT INTO audit_start VALUES (1, 0, zeroblob(32));
     """,
+    """
+    ALTER TABLE events ADD COLUMN level TEXT NOT NULL DEFAULT 'record';
+    ALTER TABLE events ADD COLUMN trust TEXT NOT NULL DEFAULT 'everyone';
+    CREATE VIEW costs AS
+        SELECT charge, noise_multiplier, sample_rate, steps, level FROM events
+        UNION ALL
+        SELECT charge, noise_multiplier, sample_rate, steps, 'alone' FROM events
+        WHERE level = 'record' AND trust = 'everyone';
+    CREATE TABLE reservations (
+        campaign TEXT PRIMARY KEY, charge INTEGER NOT NULL REFERENCES charges(id), rounds INTEGER NOT NULL,
+        taken INTEGER NOT NULL DEFAULT 0
+    );
+    """,
 )
-"""`charges.reply` is encrypted where `encrypted` is 1, `refusals.detail` where it is a blob, `audit.purpose` always.
+"""`events.level` and `events.trust` are `shared.privacy`'s words, and `costs` adds that what trusts nobody costs the
+same if the coordinator is malicious; a reservation is a campaign that was charged whole.
+
+`charges.reply` is encrypted where `encrypted` is 1, `refusals.detail` where it is a blob, `audit.purpose` always.
 
 `audit_start` is the last entry that was erased, and its hash: the chain goes on from there.
 """

@@ -188,7 +188,7 @@ class Sequence:
             ours = [total for total in lacking if total.task == task]
             self._store.add_settled(
                 f"recovered/{ahead}/{task}", task, "recovered: this ledger lacked it",
-                tuple(total.event for total in ours), at=max(t.day for t in ours) * totals.DAY, sequence=ahead,
+                [total.cost for total in ours], at=max(t.day for t in ours) * totals.DAY, sequence=ahead,
             )  # fmt: skip
         self._store.db.execute("UPDATE sequence SET number = ?", (ahead,))
         self._audit.append("ledger", purpose=f"the ledger lacked what was charged up to {number}, and took it over")

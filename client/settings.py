@@ -7,7 +7,7 @@ from typing import Literal
 
 from shared import wire
 from shared.errors import InputError, WireError
-from shared.privacy import PrivacyBudget
+from shared.privacy import PrivacyBudget, Trust
 
 Trainer = Literal["auto", "opacus", "light"]
 
@@ -45,13 +45,19 @@ class TaskGrant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floor:
-    """The weakest plan that the owner accepts, beside the signed task's own limits."""
+    """The weakest plan that the owner accepts, beside the signed task's own limits.
+
+    `trust` says whom the owner trusts most: `everyone` asks for protection against everyone, `sums` takes part in secure
+    aggregation too, in cohorts of `min_cohort` or more, and `coordinator` sends updates that only it adds noise to.
+    """
 
     min_noise_multiplier: float = 0.0
     max_sample_rate: float = 1.0
     max_steps: int = 1_000_000
     max_grad_norm: float = 1_000_000.0
     min_normalizer: float = 1.0
+    trust: Trust = "sums"
+    min_cohort: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +122,8 @@ class AgentSettings:
     """What `agent.toml` holds; the owner may edit it, and it is read again for every request.
 
     `coordinator` is `host:port`; `health` allows plain self-test reports; `trainer` is `auto` for Opacus where
-    PyTorch is installed. `budget` bounds all tasks together, for ever.
+    PyTorch is installed. `budget` bounds all tasks together, for ever, for each row; `device_budget` does for all of
+    this device's rows at once, and then only modes that protect whole devices are taken part in.
     """
 
     name: str
@@ -124,6 +131,7 @@ class AgentSettings:
     federation: str
     budget: PrivacyBudget
     tasks: dict[str, TaskGrant] = field(default_factory=dict)
+    device_budget: PrivacyBudget | None = None
     period: Period | None = None
     floor: Floor = Floor()
     conditions: Conditions = Conditions()

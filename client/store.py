@@ -7,6 +7,7 @@ and the words of refusals are sealed by the vault; rows of an earlier Covey stay
 import logging
 import sqlite3
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -16,7 +17,7 @@ from client.schema import MIGRATIONS
 from client.vault import SealError, Vault
 from shared.database import connect, transaction
 from shared.errors import InputError
-from shared.privacy import SampledGaussian
+from shared.privacy import Cost, Level, SampledGaussian, Trust
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class AgentStore:
         """All of it or none of it, with the write lock held."""
         return transaction(self.db)
 
-    def add_charge(self, request: str, task: str, purpose: str, events: tuple[SampledGaussian, ...]) -> None:
+    def add_charge(self, request: str, task: str, purpose: str, cost: Cost) -> None:
         """Write a charge and what it costs, and raise the sequence; call inside `transaction`."""
         self.db.execute("UPDATE sequence SET number = number + 1")
         cursor = self.db.execute(
@@ -97,19 +98,25 @@ class AgentStore:
             "VALUES (?, ?, ?, 'charged', ?, (SELECT number FROM sequence))",
             (request, task, purpose, time.time()),
         )
-        rows = [(cursor.lastrowid, e.noise_multiplier, e.sample_rate, e.steps) for e in events]
-        self.db.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)
+        self._add_events(cursor.lastrowid, (cost,))
 
     def add_settled(
-        self, request: str, task: str, purpose: str, events: tuple[SampledGaussian, ...], *, at: float, sequence: int
+        self, request: str, task: str, purpose: str, costs: Iterable[Cost], *, at: float, sequence: int
     ) -> None:
         """Write a charge whose reply is no longer owed; call inside `transaction`."""
         cursor = self.db.execute(
             "INSERT INTO charges (request, task, purpose, state, charged_at, sequence) VALUES (?, ?, ?, 'void', ?, ?)",
             (request, task, purpose, at, sequence),
         )
-        rows = [(cursor.lastrowid, e.noise_multiplier, e.sample_rate, e.steps) for e in events]
-        self.db.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)
+        self._add_events(cursor.lastrowid, costs)
+
+    def _add_events(self, charge: int | None, costs: Iterable[Cost]) -> None:
+        rows = [
+            (charge, event.noise_multiplier, event.sample_rate, event.steps, level, cost.trust)
+            for cost in costs
+            for level, event in cost.lines()
+        ]
+        self.db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def charge(self, request: str) -> Charge | None:
         """The charge made for a request, if any."""
@@ -135,13 +142,18 @@ class AgentStore:
             log.warning("the reply to %s is lost: %s", charge.request, error)
             return None
 
-    def events(self, *, task: str | None = None, since: float | None = None) -> list[SampledGaussian]:
-        """What was charged, for one task or all, since a time or ever; equal mechanisms merged for an accountant."""
+    def events(
+        self, *, task: str | None = None, since: float | None = None, level: Level = "record"
+    ) -> list[SampledGaussian]:
+        """What was charged at a level, for one task or all, since a time or ever; equal mechanisms merged.
+
+        A release that trusts nobody costs the same at `record` level and `alone`.
+        """
         rows = self.db.execute(
-            "SELECT noise_multiplier, sample_rate, sum(steps) AS steps FROM events JOIN charges ON charges.id = charge "
-            "WHERE (:task IS NULL OR task = :task) AND (:since IS NULL OR charged_at >= :since) "
+            "SELECT noise_multiplier, sample_rate, sum(steps) AS steps FROM costs JOIN charges ON charges.id = charge "
+            "WHERE level = :level AND (:task IS NULL OR task = :task) AND (:since IS NULL OR charged_at >= :since) "
             "GROUP BY noise_multiplier, sample_rate",
-            {"task": task, "since": since},
+            {"task": task, "since": since, "level": level},
         )
         return [SampledGaussian(**dict(row)) for row in rows]
 
@@ -150,10 +162,15 @@ class AgentStore:
         query = "SELECT count(*) FROM charges WHERE ? IS NULL OR task = ?"
         return int(self.db.execute(query, (task, task)).fetchone()[0])
 
-    def events_of(self, charge: int) -> list[SampledGaussian]:
-        """What one charge paid for."""
-        query = "SELECT noise_multiplier, sample_rate, steps FROM events WHERE charge = ?"
-        return [SampledGaussian(**dict(row)) for row in self.db.execute(query, (charge,))]
+    def events_of(self, charge: int, *, level: Level = "record") -> list[SampledGaussian]:
+        """What one charge paid for at a level."""
+        query = "SELECT noise_multiplier, sample_rate, steps FROM costs WHERE charge = ? AND level = ?"
+        return [SampledGaussian(**dict(row)) for row in self.db.execute(query, (charge, level))]
+
+    def trusts(self, *, charge: int | None = None) -> frozenset[Trust]:
+        """Against whom what was charged holds: of one charge, or of all."""
+        query = "SELECT DISTINCT trust FROM events WHERE ? IS NULL OR charge = ?"
+        return frozenset(row["trust"] for row in self.db.execute(query, (charge, charge)))
 
     def seal(self, request: str, reply: bytes) -> int:
         """Keep the reply's bytes, sealed; returns how many charges moved from `charged` to `sealed`."""

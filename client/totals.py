@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from client.store import AgentStore
 from shared.errors import WireError
-from shared.privacy import SampledGaussian
+from shared.privacy import Cost, Level, SampledGaussian, Trust
 
 DAY = 86_400.0
 _LENGTH = 4
@@ -28,6 +28,14 @@ class Total:
     noise_multiplier: float
     sample_rate: float
     steps: int
+    level: Level = "record"
+    trust: Trust = "everyone"
+
+    @property
+    def cost(self) -> Cost:
+        """The same as the ledger is charged with."""
+        events: dict[Level, tuple[SampledGaussian, ...]] = {"record": (), self.level: (self.event,)}
+        return Cost(**events, trust=self.trust)
 
     @property
     def event(self) -> SampledGaussian:
@@ -40,14 +48,14 @@ class Total:
 def read(store: AgentStore, *, up_to: int | None = None) -> list[Total]:
     """The ledger's totals, or those of the charges whose sequence number is at most `up_to`."""
     rows = store.db.execute(
-        "SELECT task, charged_at, noise_multiplier, sample_rate, steps FROM events JOIN charges ON charges.id = charge "
+        "SELECT task, charged_at, noise_multiplier, sample_rate, steps, level, trust FROM events JOIN charges ON charges.id = charge "
         "WHERE :up_to IS NULL OR sequence <= :up_to",
         {"up_to": up_to},
     )
     return merge(
         Total(
             task=row["task"], day=math.ceil(row["charged_at"] / DAY), noise_multiplier=row["noise_multiplier"],
-            sample_rate=row["sample_rate"], steps=row["steps"],
+            sample_rate=row["sample_rate"], steps=row["steps"], level=row["level"], trust=row["trust"],
         )
         for row in rows
     )  # fmt: skip
@@ -64,7 +72,7 @@ def merge(totals: Iterable[Total]) -> list[Total]:
 def pack(totals: list[Total], *, size: int) -> bytes:
     """Exactly `size` bytes, whatever is in them; as exact as there is room for."""
     for level in range(len(_COARSER) + 1):
-        rows = [[*_key(total), total.steps] for total in coarser(totals, level)]
+        rows = [_row(total) for total in coarser(totals, level)]
         packed = zlib.compress(json.dumps([level, rows], separators=(",", ":")).encode(), 9)
         if len(packed) + _LENGTH <= size:
             return (len(packed).to_bytes(_LENGTH, "big") + packed).ljust(size, b"\0")
@@ -76,22 +84,34 @@ def unpack(data: bytes) -> tuple[int, list[Total]]:
     try:
         length = int.from_bytes(data[:_LENGTH], "big")
         level, rows = json.loads(zlib.decompress(data[_LENGTH : _LENGTH + length]))
-        return level, [
-            Total(task=task, day=day, noise_multiplier=noise, sample_rate=rate, steps=steps)
-            for task, day, noise, rate, steps in rows
-        ]
+        return level, [_total(*row) for row in rows]
     except (ValueError, TypeError, zlib.error):
         raise WireError("the copy of the ledger's totals is damaged") from None
 
 
+def _row(total: Total) -> list[object]:
+    """A line as it is packed; a release that trusts nobody is written as before there were levels."""
+    usual = (total.level, total.trust) == ("record", "everyone")
+    line: list[object] = [total.task, total.day, total.noise_multiplier, total.sample_rate, total.steps]
+    return line if usual else [*line, total.level, total.trust]
+
+
+def _total(
+    task: str, day: int, noise: float, rate: float, steps: int, level: Level = "record", trust: Trust = "everyone"
+) -> Total:
+    return Total(
+        task=task, day=day, noise_multiplier=noise, sample_rate=rate, steps=steps, level=level, trust=trust
+    )  # fmt: skip
+
+
 def missing(theirs: list[Total], ours: list[Total], *, level: int) -> list[Total]:
     """What `theirs`, of a coarseness, has and `ours` lacks; all of one mechanism is dated at its latest day."""
-    have: dict[tuple[str, float, float], int] = defaultdict(int)
+    have: dict[Total, int] = defaultdict(int)
     for total in coarser(ours, level):
-        have[total.task, total.noise_multiplier, total.sample_rate] += total.steps
+        have[_mechanism(total)] += total.steps
     lacking: list[Total] = []
     for total in merge(replace(total, day=_latest(theirs, total)) for total in theirs):
-        more = total.steps - have[total.task, total.noise_multiplier, total.sample_rate]
+        more = total.steps - have[_mechanism(total)]
         lacking += [replace(total, steps=more)] if more > 0 else []
     return lacking
 
@@ -125,12 +145,15 @@ def _rounded(totals: list[Total]) -> list[Total]:
 
 def _worst(totals: list[Total]) -> list[Total]:
     """A task's weakest noise with its largest sample, for all of its steps."""
-    noise: dict[str, float] = defaultdict(lambda: math.inf)
-    rate: dict[str, float] = defaultdict(float)
+    noise: dict[tuple[str, Level, Trust], float] = defaultdict(lambda: math.inf)
+    rate: dict[tuple[str, Level, Trust], float] = defaultdict(float)
     for total in totals:
-        noise[total.task] = min(noise[total.task], total.noise_multiplier)
-        rate[total.task] = max(rate[total.task], total.sample_rate)
-    return [replace(t, noise_multiplier=noise[t.task], sample_rate=rate[t.task]) for t in totals]
+        of = total.task, total.level, total.trust
+        noise[of], rate[of] = min(noise[of], total.noise_multiplier), max(rate[of], total.sample_rate)
+    return [
+        replace(t, noise_multiplier=noise[t.task, t.level, t.trust], sample_rate=rate[t.task, t.level, t.trust])
+        for t in totals
+    ]
 
 
 _COARSER = (_months, _at_once, _rounded, _worst)
@@ -142,9 +165,13 @@ def _digits(value: float, towards: Callable[[float], int]) -> float:
 
 
 def _latest(totals: list[Total], like: Total) -> int:
-    same = (like.task, like.noise_multiplier, like.sample_rate)
-    return max(t.day for t in totals if (t.task, t.noise_multiplier, t.sample_rate) == same)
+    return max(t.day for t in totals if _mechanism(t) == _mechanism(like))
 
 
-def _key(total: Total) -> tuple[str, int, float, float]:
-    return total.task, total.day, total.noise_multiplier, total.sample_rate
+def _mechanism(total: Total) -> Total:
+    """What two totals share that differ in their day and their steps alone."""
+    return replace(total, day=0, steps=1)
+
+
+def _key(total: Total) -> tuple[str, int, float, float, str, str]:
+    return total.task, total.day, total.noise_multiplier, total.sample_rate, total.level, total.trust

@@ -9,7 +9,8 @@ from server.store import Store
 from shared import wire
 from shared.drift import SurveyRole
 from shared.errors import InputError, WireError
-from shared.tasks import Task, Training, Window
+from shared.tasks import Task, Window
+from shared.training import Training
 
 
 def campaign(

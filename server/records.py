@@ -3,8 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from shared import wire
 from shared.drift import Histogram, RuleCount, Shift, SurveyRole
-from shared.tasks import Training, Window
+from shared.modes import Mode
+from shared.tasks import Window
+from shared.training import Training
 
 DeviceState = Literal["pending", "approved", "revoked"]
 RunKind = Literal["train", "survey"]
@@ -40,6 +43,7 @@ class CampaignRequest:
     quorum: int
     cohort: int
     deadline_seconds: float
+    mode: Mode = field(default="local", metadata=wire.LEFT_OUT_WHEN_EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from shared.drift import counted
 from shared.errors import WireError
 from shared.privacy import SampledGaussian
 from shared.rounds import RoundResult
-from shared.tasks import Task, Training
+from shared.tasks import Task
+from shared.training import Training
 
 History = frozenset[SampledGaussian]
 MOST_CAMPAIGNS = 99

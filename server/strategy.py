@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import WireError
-from shared.tasks import Training
+from shared.training import Training
 
 
 def check_update(update: NDArray[np.float32], max_norm: float) -> None:

@@ -1,7 +1,29 @@
 """The words of privacy: what was granted, what one computation costs, what is spent."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["record", "device", "alone"]
+"""Whom an epsilon protects: one row more or less, a device whose rows are all left out, or one row while the
+coordinator breaks the protocol, so that nothing but this device's own noise counts."""
+
+Trust = Literal["everyone", "sums", "coordinator"]
+"""Against whom an event holds: everyone; everyone but a coordinator that sees more than sums; all but the coordinator."""
+
+LEVELS: tuple[Level, ...] = ("record", "device", "alone")
+
+ADJACENCY: dict[Level, str] = {
+    "record": "one row added or removed",
+    "device": "all of one device's rows left out",
+    "alone": "one row added or removed, the coordinator malicious",
+}
+TRUST: dict[Trust, str] = {
+    "everyone": "against everyone",
+    "sums": "against the coordinator that sees only sums, and everyone else",
+    "coordinator": "against everyone but the coordinator",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +70,32 @@ class PrivacySpent:
     epsilon: float
     delta: float
     releases: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one release costs, at each level that its mode speaks of, and against whom that holds.
+
+    `device` is empty where the mode protects no device as a whole. `alone` is what the device's own noise guarantees
+    if the coordinator breaks the protocol; where the mode trusts nobody, that is `record`, and it is left empty.
+    """
+
+    record: tuple[SampledGaussian, ...]
+    device: tuple[SampledGaussian, ...] = ()
+    alone: tuple[SampledGaussian, ...] = ()
+    trust: Trust = "everyone"
+
+    def __post_init__(self) -> None:
+        """Refuse a cost whose levels contradict its trust: what nobody must be trusted for has one level."""
+        if self.trust == "everyone" and (self.device or self.alone):
+            raise ValueError("a release that trusts nobody is charged at record level alone")
+
+    def lines(self) -> Iterator[tuple[Level, SampledGaussian]]:
+        """Each event with its level."""
+        for level in LEVELS:
+            for event in self.at(level):
+                yield level, event
+
+    def at(self, level: Level) -> tuple[SampledGaussian, ...]:
+        """The events of one level, as they were given."""
+        return {"record": self.record, "device": self.device, "alone": self.alone}[level]

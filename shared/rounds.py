@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from shared.privacy import SampledGaussian
+from shared import wire
+from shared.modes import Mode
+from shared.privacy import Cost, SampledGaussian
 from shared.tasks import Window
 
 Outcome = Literal["committed", "abandoned"]
@@ -26,6 +28,7 @@ class RoundPlan:
     max_grad_norm: float
     noise_multiplier: float
     max_update_norm: float
+    mode: Mode = field(default="local", metadata=wire.LEFT_OUT_WHEN_EMPTY)
 
     def __post_init__(self) -> None:
         """Refuse a plan that cannot be charged or trained."""
@@ -36,8 +39,13 @@ class RoundPlan:
 
     @property
     def event(self) -> SampledGaussian:
-        """What this round costs a device."""
+        """What this round costs a device at record level."""
         return SampledGaussian(noise_multiplier=self.noise_multiplier, sample_rate=self.sample_rate, steps=self.steps)
+
+    @property
+    def cost(self) -> Cost:
+        """What this round costs a device at each level."""
+        return Cost(record=(self.event,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,8 @@ from shared.errors import InputError, WireError
 from shared.features import Feature, width
 from shared.images import Image
 from shared.labelling import Labelling
+from shared.modes import Central, Distributed, Mode
+from shared.training import PrivacyCeiling, Training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,67 +73,6 @@ class Architecture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """How a campaign trains: all public constants, none derived from any device's data.
-
-    `normalizer` stands where a mini-batch's size would: the noisy sum of clipped gradients is divided by it.
-    """
-
-    rounds: int
-    sample_rate: float
-    steps: int
-    normalizer: float
-    learning_rate: float
-    max_grad_norm: float
-    noise_multiplier: float
-    max_update_norm: float
-    server_learning_rate: float = 1.0
-    server_momentum: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse settings that cannot train."""
-        if self.rounds < 1 or self.steps < 1:
-            raise ValueError(f"rounds and steps must be at least 1, got {self.rounds} and {self.steps}")
-        if not 0 < self.sample_rate <= 1:
-            raise ValueError(f"sample_rate must lie in (0, 1], got {self.sample_rate}")
-        positive = ("normalizer", "learning_rate", "max_grad_norm", "noise_multiplier", "max_update_norm")
-        for name in (*positive, "server_learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if not 0 <= self.server_momentum < 1:
-            raise ValueError(f"server_momentum must lie in [0, 1), got {self.server_momentum}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrivacyCeiling:
-    """The least protection any plan of this task may offer; a device refuses a weaker plan."""
-
-    epsilon: float
-    delta: float
-    min_noise_multiplier: float
-    max_sample_rate: float
-    max_steps: int
-    max_grad_norm: float
-
-    def __post_init__(self) -> None:
-        """Refuse a ceiling that protects nothing."""
-        if not (self.epsilon > 0 and 0 < self.delta < 1 and self.min_noise_multiplier > 0):
-            raise ValueError("epsilon and min_noise_multiplier must be positive and delta between 0 and 1")
-        if not (0 < self.max_sample_rate <= 1 and self.max_steps >= 1 and self.max_grad_norm > 0):
-            raise ValueError("max_sample_rate must lie in (0, 1], max_steps be at least 1 and max_grad_norm positive")
-
-    def weakened_by(self, training: Training) -> str | None:
-        """The first setting of `training` that protects less than this ceiling, if any."""
-        weaker = {
-            "noise_multiplier": training.noise_multiplier < self.min_noise_multiplier,
-            "sample_rate": training.sample_rate > self.max_sample_rate,
-            "steps": training.steps > self.max_steps,
-            "max_grad_norm": training.max_grad_norm > self.max_grad_norm,
-        }
-        return next((name for name, is_weaker in weaker.items() if is_weaker), None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DriftSettings:
     """How a survey counts: noise over sensitivity for the score and for the features, and when to alarm."""
 
@@ -181,6 +122,8 @@ class Task:
     labelling: Labelling | None = None
     timestamp: str | None = None
     groups: tuple[str, ...] = ()
+    distributed: Distributed | None = None
+    central: Central | None = None
 
     def __post_init__(self) -> None:
         """Refuse a task that contradicts itself."""
@@ -206,8 +149,19 @@ class Task:
         self.contract.check(numbers=self.numbers, texts=self.texts, timestamp=self.timestamp)
         if self.labelling:
             self.labelling.check(numbers=self.numbers, texts=self.texts, classes=self.label.classes)
+        self._check_training()
+
+    def _check_training(self) -> None:
         if setting := self.privacy.weakened_by(self.training):
             raise ValueError(f"training.{setting} lies outside the task's own limits under privacy")
+        for mode in (self.distributed, self.central):
+            if mode and mode.training.max_grad_norm > self.privacy.max_grad_norm:
+                raise ValueError("max_grad_norm of a mode lies outside the task's own limits under privacy")
+
+    def training_in(self, mode: Mode) -> Training | None:
+        """How a campaign of `mode` trains, or None where the task does not offer that mode."""
+        terms = {"distributed": self.distributed, "central": self.central}.get(mode)
+        return self.training if mode == "local" else terms and terms.training
 
     @property
     def inputs(self) -> int:

@@ -98,8 +98,9 @@ def _record(cls: Any, data: Any, where: str) -> Any:
 
 
 def _is_left_out(field: "dataclasses.Field[Any]", item: object) -> bool:
-    if field.metadata.get("left out") and field.default_factory is not dataclasses.MISSING:
-        return item == field.default_factory()
+    if field.metadata.get("left out"):
+        made = field.default_factory
+        return item == (field.default if made is dataclasses.MISSING else made())
     return item is None
 
 

@@ -19,7 +19,8 @@ from shared.quantization import RECIPE
 from shared.reference import make_reference
 from shared.runtime import ask, open_model
 from shared.synthetic import make_columns
-from shared.tasks import Architecture, DriftSettings, PrivacyCeiling, Task, Threshold, Training, Window
+from shared.tasks import Architecture, DriftSettings, Task, Threshold, Window
+from shared.training import PrivacyCeiling, Training
 
 RECORDS: tuple[dict[str, float | str], ...] = (
     {"load": 0.9, "hour": 12.0, "site": "north"},

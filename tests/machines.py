@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 
 from shared.features import Category, Cycle, Number
-from shared.tasks import Architecture, DriftSettings, PrivacyCeiling, Task, Threshold, Training
+from shared.tasks import Architecture, DriftSettings, Task, Threshold
+from shared.training import PrivacyCeiling, Training
 
 
 def small_task(**changes: object) -> Task:

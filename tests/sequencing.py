@@ -20,7 +20,7 @@ from server.sequences import Sequences
 from server.store import Store
 from shared import accounting, signing, wire
 from shared.files import write_whole
-from shared.privacy import PrivacyBudget, SampledGaussian
+from shared.privacy import Cost, PrivacyBudget, SampledGaussian
 from shared.sequence import SequenceAnswer, fingerprint_of
 from simulations.cohort import found_agent
 
@@ -83,7 +83,7 @@ class Device:
     def charge(self, request: str, *events: SampledGaussian) -> None:
         with closing(AgentStore(self.home.database)) as store:
             Ledger(store).charge(
-                request, task="machines", purpose="training", events=events or (ROUND,), limits=GENEROUS
+                request, task="machines", purpose="training", cost=Cost(record=events or (ROUND,)), limits=GENEROUS
             )
 
     def spent(self) -> float:

@@ -15,7 +15,7 @@ import pytest
 from client.ledger import Ledger
 from client.store import AgentStore
 from shared import accounting
-from shared.privacy import SampledGaussian
+from shared.privacy import Cost, SampledGaussian
 
 DELTA = 1e-5
 ROUND = SampledGaussian(noise_multiplier=1.2, sample_rate=1 / 32, steps=16)
@@ -28,7 +28,7 @@ from client.ledger import Ledger
 from client.policy import Limit
 from client.store import AgentStore
 from shared.errors import Refusal
-from shared.privacy import PrivacyBudget, SampledGaussian
+from shared.privacy import Cost, PrivacyBudget, SampledGaussian
 
 home, moment, requests = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
 store = AgentStore(home / "agent.db")
@@ -66,7 +66,7 @@ for request, reply in ledger.unsent():
 for request in requests:
     at("nothing")
     try:
-        reply = ledger.charge(request, task="flights", purpose="training", events=(event,),
+        reply = ledger.charge(request, task="flights", purpose="training", cost=Cost(record=(event,)),
                               limits=[Limit(what="all", budget=PrivacyBudget(epsilon=50.0, delta=1e-5))])
         if reply is None:
             at("charged")

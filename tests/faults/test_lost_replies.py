@@ -23,7 +23,7 @@ from client.node import Node
 from client.patience import Link
 from client.policy import Limit
 from client.store import AgentStore
-from shared.privacy import PrivacyBudget, SampledGaussian
+from shared.privacy import Cost, PrivacyBudget, SampledGaussian
 
 BUDGET = PrivacyBudget(epsilon=100.0, delta=1e-5)
 EVENT = SampledGaussian(noise_multiplier=1.0, sample_rate=0.1, steps=10)
@@ -81,7 +81,11 @@ class Device:
     def _app(self, message: Message, _: Context) -> Message:
         request = message.metadata.message_id
         self.ledger.charge(
-            request, task="test", purpose="training", events=(EVENT,), limits=[Limit(what="all", budget=BUDGET)]
+            request,
+            task="test",
+            purpose="training",
+            cost=Cost(record=(EVENT,)),
+            limits=[Limit(what="all", budget=BUDGET)],
         )
         update = np.random.default_rng().standard_normal(1000).astype(np.float32)
         reply = Message(RecordDict({"array": ArrayRecord([update])}), reply_to=message)

@@ -30,7 +30,7 @@ from shared import accounting, messages
 from shared.architecture import initial_weights, size
 from shared.drift import SurveyPlan
 from shared.errors import BudgetExhausted
-from shared.privacy import PrivacyBudget
+from shared.privacy import Cost, PrivacyBudget
 from shared.rounds import RefusalReport, RoundPlan, TrainReport
 from shared.tasks import Window
 
@@ -139,10 +139,10 @@ def test_rule_9_what_one_task_spent_counts_against_another_on_the_same_device(de
         for task, request in ((TASK, "a"), (other, "b")):
             limits = policy.limits(settings, task)
             if task is TASK:
-                ledger.charge(request, task=task.name, purpose="training", events=(ROUND,), limits=limits)
+                ledger.charge(request, task=task.name, purpose="training", cost=Cost(record=(ROUND,)), limits=limits)
                 continue
             with pytest.raises(BudgetExhausted):
-                ledger.charge(request, task=task.name, purpose="training", events=(ROUND,), limits=limits)
+                ledger.charge(request, task=task.name, purpose="training", cost=Cost(record=(ROUND,)), limits=limits)
 
 
 def exactly(counts: Sequence[int], *, scale: float) -> tuple[float, ...]:

@@ -52,7 +52,7 @@ from shared.features import Number
 from shared.feeds import SCORES
 from shared.hostile import check_model_file
 from shared.models import Release
-from shared.privacy import PrivacyBudget
+from shared.privacy import Cost, PrivacyBudget
 from shared.rounds import RefusalReport, RoundPlan, TrainReport
 from shared.runtime import open_model
 from shared.tasks import Task, Window
@@ -308,7 +308,9 @@ def test_rule_8_requests_at_once_cannot_all_take_the_last_of_the_budget(
         together.wait()
         try:
             limits = [Limit(what="the budget", budget=budget)]
-            return Ledger(store).charge(request, task="m", purpose="", events=(event,), limits=limits) is None
+            return (
+                Ledger(store).charge(request, task="m", purpose="", cost=Cost(record=(event,)), limits=limits) is None
+            )
         except BudgetExhausted:
             return False
         finally:

@@ -24,7 +24,7 @@ from server.releases import publish_task
 from server.store import Store
 from shared.errors import ConsentWithheld, ContractError, CoveyError, InputError
 from shared.invitations import Invitation
-from shared.privacy import SampledGaussian
+from shared.privacy import Cost, SampledGaussian
 
 
 class Files(BaseHTTPRequestHandler):
@@ -185,7 +185,7 @@ def test_leaving_erases_all_but_what_was_spent(home: AgentHome, invitation: Invi
     store = AgentStore(home.database)
     event = SampledGaussian(noise_multiplier=1.0, sample_rate=0.1, steps=1)
     with store.transaction():
-        store.add_charge("request", "machines", "training", (event,))
+        store.add_charge("request", "machines", "training", Cost(record=(event,)))
     store.seal("request", b"reply")
     enrol.leave(home)
 
@@ -221,7 +221,10 @@ def test_who_comes_back_is_told_what_was_spent_here_before(
     store = AgentStore(home.database)
     with store.transaction():
         store.add_charge(
-            "r", "machines", "training", (SampledGaussian(noise_multiplier=1.0, sample_rate=0.5, steps=20),)
+            "r",
+            "machines",
+            "training",
+            Cost(record=(SampledGaussian(noise_multiplier=1.0, sample_rate=0.5, steps=20),)),
         )
     store.close()
     enrol.leave(home)

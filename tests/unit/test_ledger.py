@@ -12,7 +12,7 @@ from client.policy import Limit
 from client.store import AgentStore
 from shared import accounting
 from shared.errors import BudgetExhausted, NotEligible
-from shared.privacy import PrivacyBudget, SampledGaussian
+from shared.privacy import Cost, PrivacyBudget, SampledGaussian
 
 DELTA = 1e-5
 ROUND = SampledGaussian(noise_multiplier=1.2, sample_rate=1 / 32, steps=16)
@@ -28,7 +28,7 @@ def ledger() -> Iterator[Ledger]:
 
 def charge(ledger: Ledger, request: str, *events: SampledGaussian, budget: PrivacyBudget = GENEROUS) -> bytes | None:
     limits = [Limit(what="the budget", budget=budget)]
-    return ledger.charge(request, task="flights", purpose="training", events=events or (ROUND,), limits=limits)
+    return ledger.charge(request, task="flights", purpose="training", cost=Cost(record=events or (ROUND,)), limits=limits)
 
 
 def spent(ledger: Ledger) -> float:
@@ -152,7 +152,7 @@ def test_each_limit_counts_its_own_task_and_its_own_days(ledger: Ledger, monkeyp
             Limit(what="period", budget=once, days=7.0),
         ]  # fmt: skip
         try:
-            ledger.charge(request, task=task, purpose="training", events=(ROUND,), limits=[
+            ledger.charge(request, task=task, purpose="training", cost=Cost(record=(ROUND,)), limits=[
                 limit for limit in limits if limit.task in (None, task)
             ])  # fmt: skip
         except BudgetExhausted as reason:

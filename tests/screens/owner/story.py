@@ -27,7 +27,7 @@ from shared import wire
 from shared.architecture import size
 from shared.feeds import to_feeds
 from shared.models import Artifact, Release
-from shared.privacy import PrivacyBudget, SampledGaussian
+from shared.privacy import Cost, PrivacyBudget, SampledGaussian
 from shared.runtime import ask, open_model
 from shared.synthetic import make_columns, to_records
 from shared.tasks import Task, Window, read_task
@@ -101,7 +101,7 @@ def spend(home: AgentHome, task: Task) -> None:
             purpose = f"drift survey of release {number // 13}" if survey else f"run 4, round {number - number // 13}"
             with at(began):
                 with store.transaction():
-                    store.add_charge(f"r{number}", task.name, purpose, (counting if survey else training,))
+                    store.add_charge(f"r{number}", task.name, purpose, Cost(record=(counting if survey else training,)))
                 store.seal(f"r{number}", b"reply")
                 content = bytes([number]) * (3_180 if survey else 14_212)
                 log.add("survey" if survey else "training update", task=task.name, purpose=purpose, content=content)

@@ -17,7 +17,7 @@ from client.tui.dialogs import Confirm, Help
 from client.tui.header import VIEWS
 from shared.errors import InputError
 from shared.lock import only_one
-from shared.privacy import SampledGaussian
+from shared.privacy import Cost, SampledGaussian
 
 
 def agreed(home: AgentHome) -> bool:
@@ -56,7 +56,7 @@ async def test_a_charge_shows_while_the_window_is_open(opened: Open, told: Agent
         assert "room for 6 more rounds" in text_of(app)
         with closing(AgentStore(told.database)) as store, story.at(story.NOW - 5), store.transaction():
             event = SampledGaussian(noise_multiplier=0.7, sample_rate=1.0, steps=1)
-            store.add_charge("another", "flights", "run 9, round 1", (event,))
+            store.add_charge("another", "flights", "run 9, round 1", Cost(record=(event,)))
         await until(pilot, lambda: "run 9, round 1" in text_of(app))
         assert "✕ flights has no room for another round" in text_of(app)
         assert "5 s ago" in text_of(app)
