@@ -7,24 +7,27 @@ text ever leaves (privacy rules 15 and 18).
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.common.serde import message_from_proto
 from flwr.proto.message_pb2 import Message as MessageProto
+from numpy.typing import NDArray
 
-from client import conditions, policy, sequence
-from client.config import AgentHome, TaskHome
-from client.ledger import Ledger
-from client.store import AgentStore
+from client import policy
+from client.campaigns import part_of
+from client.config import AgentHome
+from client.desk import Desk
+from client.secure import SecureRounds
 from client.work import InProcess, Work
 from shared import messages
 from shared.architecture import size
+from shared.compression import Noised
 from shared.drift import SurveyPlan
-from shared.errors import CoveyError, NotEligible, Refusal
+from shared.errors import CoveyError, NotEligible, Refusal, WireError
 from shared.privacy import Cost
 from shared.rounds import RefusalReport, RoundPlan, TrainReport
 
@@ -33,52 +36,23 @@ log = logging.getLogger(__name__)
 Plan = TypeVar("Plan", RoundPlan, SurveyPlan)
 
 
-class Desk:
-    """What one request about a task is answered with: the owner's policy, the signed task and the ledger."""
-
-    def __init__(self, home: AgentHome, task: str) -> None:
-        """Open the agent's directory; raise `NotEligible` if this device does not learn `task`."""
-        self.settings = home.settings()
-        if task not in self.settings.tasks:
-            raise NotEligible(f"this device does not learn {task!r}")
-        self.place: TaskHome = home.task(task)
-        self.task = self.place.signed_task()
-        self.store = AgentStore(home.database)
-        self.ledger = Ledger(self.store)
-
-    def admit(self) -> None:
-        """Raise a `Refusal` unless the owner agrees, now is a time for it, and the federation's metadata is fresh."""
-        agreed = self.store.agreed(self.task.name, policy.fingerprint(self.task))
-        policy.check_consent(self.settings, self.task.name, agreed=agreed)
-        sequence.check(self.store)
-        conditions.check(self.settings.conditions)
-        policy.check_freshness(self.place.home, datetime.now(UTC))
-
-    def charge(self, message: Message, purpose: str, cost: Cost) -> bytes | None:
-        """Pay for the request, or return the reply that was sealed for it before."""
-        return self.ledger.charge(
-            message.metadata.message_id,
-            task=self.task.name,
-            purpose=purpose,
-            cost=cost,
-            limits=policy.limits(self.settings, self.task),
-        )
-
-    def seal(self, message: Message, content: RecordDict) -> Message:
-        """Make the reply durable before it leaves; it is dated as the request is, because time tells of the rows."""
-        reply = Message(content, reply_to=message)
-        reply.metadata.created_at, reply.metadata.ttl = message.metadata.created_at, message.metadata.ttl
-        self.ledger.seal(message.metadata.message_id, message_to_proto(reply).SerializeToString())
-        return reply
-
-
 def build_app(work: Work) -> ClientApp:
     """An app whose rounds and surveys are computed by `work`."""
-    app = ClientApp()
+    app, rounds = ClientApp(), SecureRounds()
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        return _answer(message, context, ("plan", RoundPlan), lambda desk, plan: _train(desk, message, plan, work))
+        return _answer(
+            message, context, ("plan", RoundPlan), lambda desk, plan: _train(desk, message, plan, work, rounds)
+        )
+
+    for name, act in {
+        "keys": rounds.keys,
+        "shares": rounds.shares,
+        "agree": rounds.agree,
+        "unmask": rounds.unmask,
+    }.items():
+        app.query(name)(_step(act))
 
     @app.query("drift")
     def survey(message: Message, context: Context) -> Message:
@@ -86,6 +60,21 @@ def build_app(work: Work) -> ClientApp:
 
     _ = train, survey
     return app
+
+
+def _step(act: Callable[[Desk, Message, RoundPlan], RecordDict]) -> Callable[[Message, Context], Message]:
+    """A step of secure aggregation that costs nothing, because nothing is computed from a row."""
+
+    def answer(desk: Desk, message: Message, plan: RoundPlan) -> Message:
+        policy.check_round(plan, desk.task, desk.settings)
+        if plan.mode != "distributed":
+            raise WireError(f"a {plan.mode} round has no such step")
+        desk.admit()
+        return Message(act(desk, message, plan), reply_to=message)
+
+    return lambda message, context: _answer(
+        message, context, ("plan", RoundPlan), lambda desk, plan: answer(desk, message, plan)
+    )
 
 
 app = build_app(InProcess())
@@ -123,16 +112,49 @@ def _refuse(message: Message, category: str, reason: CoveyError | None) -> Messa
     return Message(messages.pack("refusal", RefusalReport(category=category)), reply_to=message)
 
 
-def _train(desk: Desk, message: Message, plan: RoundPlan, work: Work) -> Message:
+def _train(desk: Desk, message: Message, plan: RoundPlan, work: Work, rounds: SecureRounds) -> Message:
     """Answer a round: charge, train, seal, return the update."""
     policy.check_round(plan, desk.task, desk.settings)
     desk.admit()
+    if plan.mode == "distributed":
+        rounds.expect(desk, plan, message)
     weights = messages.unpack_array(message.content, size=size(desk.task))
-    if sealed := desk.charge(message, f"training, round {plan.number}", plan.cost):
+    if sealed := desk.charge(message, f"training, round {plan.number}", plan.cost, part_of(plan)):
         return _again(sealed)
-    update = work.train(plan, desk.task, desk.place, weights, request=message.metadata.message_id)
-    report = TrainReport(run_id=plan.run_id, round_number=plan.number, base_version=plan.base_version)
-    return desk.seal(message, messages.pack("report", report, array=update))
+    request = message.metadata.message_id
+    if plan.mode == "distributed":
+        total = work.contribute(plan, desk.task, desk.place, weights, request=request)
+        return desk.seal(message, rounds.masked(desk, message, plan, total))
+    if plan.mode == "central":
+        report, update = _bounded(plan, work.contribute(plan, desk.task, desk.place, weights, request=request))
+        return desk.seal(message, messages.pack("report", report, array=update))
+    update = work.train(plan, desk.task, desk.place, weights, request=request)
+    return desk.seal(message, _compressed(desk, plan, update))
+
+
+def _bounded(plan: RoundPlan, update: NDArray[np.float64]) -> tuple[TrainReport, NDArray[np.float32]]:
+    """An update that the coordinator adds its noise to, and, if it asks, whether it stayed below the bound."""
+    below = float(np.linalg.norm(update)) < plan.max_update_norm * (1 - 1e-9)
+    asked = plan.central is not None and plan.central.count_noise is not None
+    return _report(plan, within=below if asked else None), update.astype(np.float32)
+
+
+def _compressed(desk: Desk, plan: RoundPlan, update: NDArray[np.float32]) -> RecordDict:
+    """An update that carries its whole noise, in as few bytes as the plan says."""
+    if plan.compression is None:
+        return messages.pack("report", _report(plan), array=update)
+    from client.feedback import Feedback, compress
+    from shared.noise import system_stream
+
+    data = compress(
+        Noised(values=update, cost=plan.cost), plan, device=desk.settings.name, kept=Feedback(desk.place.feedback),
+        words=system_stream().words,
+    )  # fmt: skip
+    return messages.pack("report", _report(plan), data=data)
+
+
+def _report(plan: RoundPlan, *, within: bool | None = None) -> TrainReport:
+    return TrainReport(run_id=plan.run_id, round_number=plan.number, base_version=plan.base_version, within=within)
 
 
 def _survey(desk: Desk, message: Message, plan: SurveyPlan, work: Work) -> Message:

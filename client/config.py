@@ -91,6 +91,11 @@ class AgentHome:
         return self.path / "agent.link"
 
     @property
+    def roster(self) -> Path:
+        """Who may be part of a sum, as it was signed; verified JSON."""
+        return self.path / "roster.json"
+
+    @property
     def log(self) -> Path:
         """Structured log lines."""
         return self.path / "agent.log"
@@ -150,6 +155,11 @@ class TaskHome:
     def snapshots(self) -> Path:
         """Which rows taught which version, sealed."""
         return self.path / "snapshots.db"
+
+    @property
+    def feedback(self) -> Path:
+        """What compression cut from the last update, for the next one."""
+        return self.path / "feedback.bin"
 
     def signed_task(self) -> Task:
         """The task as it was last verified; raise `NotEligible` before it was, `InputError` if it cannot be read."""

@@ -56,7 +56,7 @@ class Departures:
         """
         body = message_to_proto(reply).SerializeToString()
         charge = self._audit.store.charge(reply.metadata.reply_to_message_id)
-        kind: Kind = _kind(reply) if charge else "refusal"
+        kind: Kind = _kind(reply, charge)
         if charge is None or not self._audit.noted(kind, body):
             self._audit.add(kind, task=charge.task if charge else "", purpose=_purpose(reply, charge), content=body)
         if charge is not None and self._sequence is not None:
@@ -74,8 +74,12 @@ class Departures:
         self._audit.close()
 
 
-def _kind(reply: Message) -> Kind:
-    return "training update" if reply.metadata.message_type == "train" else "survey"
+def _kind(reply: Message, charge: Charge | None) -> Kind:
+    """What leaves: something that was paid for, a step of secure aggregation that tells of no row, or a refusal."""
+    if charge is not None:
+        return "training update" if reply.metadata.message_type == "train" else "survey"
+    is_step = reply.has_content() and "refusal" not in messages.names(reply.content)
+    return "aggregation step" if is_step else "refusal"
 
 
 def _purpose(reply: Message, charge: Charge | None) -> str:
@@ -86,4 +90,4 @@ def _purpose(reply: Message, charge: Charge | None) -> str:
     try:
         return f"declined: {messages.unpack(reply.content, 'refusal', RefusalReport).category}"
     except WireError:
-        return "an answer that cost nothing"
+        return "keys, shares or signatures of a sum; nothing of a row"

@@ -59,7 +59,7 @@ def join(
             name=name or default_name(), coordinator=coordinator.address_of(invitation),
             federation=invitation.federation, budget=budget, tasks={signed.name: TaskGrant(data=str(data))},
         )  # fmt: skip
-        key = _make_key(staged)
+        key = new_key(staged)
         request = _request(settings, key, invitation)
         coordinator.enrol(settings.coordinator, request, key=key, trust=trust)
         _install(staged, home)
@@ -218,8 +218,8 @@ def _check_columns(data: Path, task: Task) -> None:
     read_columns(data, task, Window())
 
 
-def _make_key(staged: AgentHome) -> ec.EllipticCurvePrivateKey:
-    """A new P-256 key, readable by its owner only."""
+def new_key(staged: AgentHome) -> ec.EllipticCurvePrivateKey:
+    """Make a device's key, on P-256, readable by its owner only."""
     key = ec.generate_private_key(ec.SECP256R1())
     pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     write_secret(staged.key, key.private_bytes(serialization.Encoding.PEM, pkcs8, plain))

@@ -115,7 +115,7 @@ def condense(home: AgentHome) -> None:
     with closing(AgentStore(home.database)) as store:
         spent = totals.read(store)
         with transaction(store.db):
-            for table in ("events", "charges", "consents", "refusals", "receipts"):
+            for table in ("events", "charges", "consents", "refusals", "receipts", "reservations"):
                 store.db.execute(f"DELETE FROM {table}")  # noqa: S608 - the names stand in this line
             for task, day in sorted({(total.task, total.day) for total in spent}):
                 _restate(store, task, day, spent)

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 
+from client.campaigns import Part, owed, take
 from client.policy import Limit
 from client.store import AgentStore
 from shared import accounting
@@ -27,20 +28,26 @@ class Ledger:
         """Keep the ledger in the agent's store."""
         self._store = store
 
-    def charge(self, request: str, *, task: str, purpose: str, cost: Cost, limits: Sequence[Limit]) -> bytes | None:
+    def charge(
+        self, request: str, *, task: str, purpose: str, cost: Cost, limits: Sequence[Limit], part: Part | None = None
+    ) -> bytes | None:
         """Pay for `request` durably and return `None`; or return the sealed reply if it was paid for before.
 
         Raises `BudgetExhausted` when one of the limits does not cover it, and `NotEligible` when an earlier attempt
         was interrupted between charge and seal, so that nothing may be computed under that charge again. While the
-        vault is locked it raises `InputError` before it charges, because no reply could be sealed.
+        vault is locked it raises `InputError` before it charges, because no reply could be sealed. With `part`, `cost`
+        is that of a whole campaign, and is paid with the first of its rounds.
         """
         if self._store.vault:
             self._store.vault.seal(b"", about="replies/none")
         with self._store.transaction():
             earlier = self._store.charge(request)
             if earlier is None:
-                self._admit(cost, limits)
-                self._store.add_charge(request, task, purpose, cost)
+                due = owed(self._store, part, cost) if part else cost
+                self._admit(due, limits)
+                self._store.add_charge(request, task, purpose, due)
+                if part:
+                    take(self._store, part)
         if earlier is None:
             reached("ledger.charged")
             return None

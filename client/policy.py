@@ -13,10 +13,13 @@ from client import clock
 from client.config import AgentHome
 from client.settings import AgentSettings, Period
 from shared import wire
+from shared.architecture import size
+from shared.central import within
 from shared.drift import SurveyPlan
 from shared.errors import ConsentWithheld, NotEligible, PlanTooWeak
-from shared.privacy import Level, PrivacyBudget
+from shared.privacy import TRUST, TRUSTS, Level, PrivacyBudget
 from shared.rounds import RoundPlan
+from shared.secure import shortfall
 from shared.tasks import Task
 
 ROLES = ("root", "targets", "snapshot", "timestamp")
@@ -27,11 +30,36 @@ def check_round(plan: RoundPlan, task: Task, settings: AgentSettings) -> None:
     """Raise `NotEligible` or `PlanTooWeak` unless the plan lies within the signed task and the owner's floor."""
     _same_task(plan.task, plan.revision, task)
     privacy, floor = task.privacy, settings.floor
-    _at_least("noise_multiplier", plan.noise_multiplier, max(privacy.min_noise_multiplier, floor.min_noise_multiplier))
-    _at_most("sample_rate", plan.sample_rate, min(privacy.max_sample_rate, floor.max_sample_rate))
-    _at_most("steps", plan.steps, min(privacy.max_steps, floor.max_steps))
+    if TRUSTS.index(plan.cost.trust) > TRUSTS.index(floor.trust):
+        raise PlanTooWeak(f"the plan holds {TRUST[plan.cost.trust]}, and the owner wants {TRUST[floor.trust]}")
+    _check_mode(plan, task, settings)
+    if plan.mode == "local":
+        least = max(privacy.min_noise_multiplier, floor.min_noise_multiplier)
+        _at_least("noise_multiplier", plan.noise_multiplier, least)
+        _at_most("sample_rate", plan.sample_rate, min(privacy.max_sample_rate, floor.max_sample_rate))
+        _at_most("steps", plan.steps, min(privacy.max_steps, floor.max_steps))
     _at_most("max_grad_norm", plan.max_grad_norm, min(privacy.max_grad_norm, floor.max_grad_norm))
     _at_least("normalizer", plan.normalizer, max(1.0, floor.min_normalizer))
+
+
+def _check_mode(plan: RoundPlan, task: Task, settings: AgentSettings) -> None:
+    """Hold a round whose noise is not this device's alone to the task's terms for its mode."""
+    terms = task.terms_of(plan.mode)
+    if plan.mode == "local":
+        return
+    if terms is None:
+        raise PlanTooWeak(f"the task {task.name!r} does not allow rounds whose noise is {plan.mode}")
+    least = max(terms.min_noise_multiplier, settings.floor.min_noise_multiplier)
+    _at_least("noise_multiplier", plan.noise_multiplier, least)
+    if plan.secure and task.distributed:
+        if plan.secure.noise.encoding.length != size(task):
+            raise PlanTooWeak(f"the plan sums {plan.secure.noise.encoding.length} values, the task has {size(task)}")
+        if why := shortfall(plan.secure, task.distributed, min_cohort=settings.floor.min_cohort):
+            raise PlanTooWeak(why)
+    if plan.central and task.central:
+        _at_most("steps", plan.steps, task.central.training.steps)
+        if not within(plan.central, task.central):
+            raise PlanTooWeak("the plan's central noise is not what the signed task describes")
 
 
 def check_survey(plan: SurveyPlan, task: Task, settings: AgentSettings, *, release: int) -> None:

@@ -51,8 +51,7 @@ MIGRATIONS = (
         SELECT charge, noise_multiplier, sample_rate, steps, 'alone' FROM events
         WHERE level = 'record' AND trust = 'everyone';
     CREATE TABLE reservations (
-        campaign TEXT PRIMARY KEY, charge INTEGER NOT NULL REFERENCES charges(id), rounds INTEGER NOT NULL,
-        taken INTEGER NOT NULL DEFAULT 0
+        campaign TEXT PRIMARY KEY, taken INTEGER NOT NULL, last INTEGER NOT NULL
     );
     """,
 )

@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from client import receipts, totals
+from client import campaigns, receipts, totals
 from client.audit import AuditLog
 from client.config import AgentHome
 from client.store import AgentStore
@@ -190,6 +190,7 @@ class Sequence:
                 f"recovered/{ahead}/{task}", task, "recovered: this ledger lacked it",
                 [total.cost for total in ours], at=max(t.day for t in ours) * totals.DAY, sequence=ahead,
             )  # fmt: skip
+        campaigns.forget(self._store)
         self._store.db.execute("UPDATE sequence SET number = ?", (ahead,))
         self._audit.append("ledger", purpose=f"the ledger lacked what was charged up to {number}, and took it over")
         log.warning("the ledger lacked charges up to number %d; they are charged again here", number)

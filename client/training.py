@@ -17,8 +17,8 @@ from torch.nn import CrossEntropyLoss
 from client.bookkeeping import BookKeepingLoss, BookKeepingModule, is_known
 from client.independence import require_independent
 from client.inputs import Examples
-from client.noise import CipherStream
 from shared.network import build, load
+from shared.noise import CipherStream
 from shared.rounds import RoundPlan
 from shared.tasks import Task
 

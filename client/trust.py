@@ -21,6 +21,7 @@ from shared import wire
 from shared.errors import InputError, ReleaseError, Unreachable
 from shared.files import write_whole
 from shared.models import Artifact, Release
+from shared.roster import PATH as ROSTER
 from shared.tasks import Task
 
 TIMEOUT_SECONDS = 10.0
@@ -97,6 +98,15 @@ class Trust:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(file, draft.read_bytes())
         return file
+
+    def keep_roster(self) -> None:
+        """Bring the signed roster up to date, if there is one: `AgentHome.roster`."""
+        with _in_plain_words():
+            target = self._updater.get_targetinfo(ROSTER)
+            if target is None or self._updater.find_cached_target(target, str(self._home.roster)):
+                return
+            draft = Path(self._updater.download_target(target, str(self._home.staging / ROSTER)))
+            write_whole(self._home.roster, draft.read_bytes())
 
     def releases(self, task: str) -> Iterator[Release]:
         """The releases signed for `task`, newest first, each read as it is asked for."""

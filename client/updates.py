@@ -96,7 +96,8 @@ class Updates:
 
     def _look(self, trust: Trust, place: TaskHome, device: str) -> TaskUpdate:
         try:
-            trust.keep_task(place.name)
+            if trust.keep_task(place.name) and place.signed_task().distributed:
+                trust.keep_roster()
             newest = next((one for one in trust.releases(place.name) if is_offered(one, device)), None)
             if newest is not None and newest.number > current_release(place):
                 return self._try(trust, place, newest)

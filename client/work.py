@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from client.config import TaskHome
 from client.settings import Trainer
+from shared.architecture import size
 from shared.drift import DriftReport, SurveyPlan
 from shared.rounds import RoundPlan
 from shared.tasks import Task
@@ -20,6 +21,7 @@ from shared.tasks import Task
 log = logging.getLogger(__name__)
 
 Weights = NDArray[np.float32]
+Sum = NDArray[np.float64]
 
 
 class Work(Protocol):
@@ -32,6 +34,10 @@ class Work(Protocol):
         """The update of shape `(size,)` for a round that was charged as `request`."""
         ...
 
+    def contribute(self, plan: RoundPlan, task: Task, place: TaskHome, weights: Weights, *, request: str) -> Sum:
+        """The noiseless, bounded update of shape `(size,)` for a round that was charged; not all its noise is here."""
+        ...
+
     def survey(self, plan: SurveyPlan, task: Task, place: TaskHome) -> DriftReport:
         """The noisy counts of a survey that was charged."""
         ...
@@ -42,7 +48,7 @@ class InProcess:
 
     def train(self, plan: RoundPlan, task: Task, place: TaskHome, weights: Weights, *, request: str) -> Weights:
         """Train on the window's rows; with rows that cannot be used, on none. Which rows it were stays on record here."""
-        from client.noise import system_stream
+        from shared.noise import system_stream
 
         settings = place.home.settings()
         descend = trainer(settings.trainer)
@@ -57,6 +63,23 @@ class InProcess:
             log.warning("training on noise alone: %s", error)
             return without_rows(plan, task)
 
+    def contribute(self, plan: RoundPlan, task: Task, place: TaskHome, weights: Weights, *, request: str) -> Sum:
+        """As `train`, without noise; with rows that cannot be used, nothing."""
+        from client.light import contribution
+        from shared.noise import system_stream
+
+        settings = place.home.settings()
+        try:
+            from client.examples import gather
+
+            examples = gather(place, task, plan, settings, request=request)
+            return contribution(plan, task, weights, examples, system_stream())
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - rows decided it, a panic in Polars too: no refusal (rule 4)
+            log.warning("contributing nothing: %s", error)
+            return nothing(task)
+
     def survey(self, plan: SurveyPlan, task: Task, place: TaskHome) -> DriftReport:
         """Count the window's rows; rows that cannot be read count as none."""
         from client.drift import answer
@@ -68,9 +91,14 @@ class InProcess:
 def without_rows(plan: RoundPlan, task: Task) -> Weights:
     """The update of a device that has no rows: the same noise, and nothing else."""
     from client.light import noise_only
-    from client.noise import system_stream
+    from shared.noise import system_stream
 
     return noise_only(plan, task, system_stream())
+
+
+def nothing(task: Task) -> Sum:
+    """What a device without rows contributes to a sum."""
+    return np.zeros(size(task))
 
 
 def count_nothing(plan: SurveyPlan, task: Task) -> DriftReport:

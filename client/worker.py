@@ -25,7 +25,7 @@ import psutil
 
 from client.config import AgentHome, TaskHome
 from client.settings import Ceilings
-from client.work import InProcess, Weights, count_nothing, without_rows
+from client.work import InProcess, Sum, Weights, count_nothing, nothing, without_rows
 from shared.drift import DriftReport, SurveyPlan
 from shared.errors import CoveyError, NotEligible
 from shared.rounds import RoundPlan
@@ -76,6 +76,15 @@ class Worker:
         except Stopped as stopped:
             self._tell(place, str(stopped))
             return without_rows(plan, task)
+        return update
+
+    def contribute(self, plan: RoundPlan, task: Task, place: TaskHome, weights: Weights, *, request: str) -> Sum:
+        """As `InProcess.contribute`, in the child; nothing if the child does not live to answer."""
+        try:
+            update: Sum = self._ask("contribute", plan, task, place.name, weights, request=request)
+        except Stopped as stopped:
+            self._tell(place, str(stopped))
+            return nothing(task)
         return update
 
     def survey(self, plan: SurveyPlan, task: Task, place: TaskHome) -> DriftReport:

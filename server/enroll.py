@@ -21,8 +21,8 @@ from shared.signing import key_fingerprint, load_public_key, public_key_bytes
 _ROSTER = b"covey roster v1"
 
 
-def invite(federation: Federation, store: Store, *, hours: float) -> Invitation:
-    """Make an invitation that lets one device ask to join within `hours`; the store keeps its token's hash only."""
+def invite(federation: Federation, store: Store, *, hours: float, owner: str = "") -> Invitation:
+    """Make an invitation that lets one device, of `owner`, ask to join within `hours`; its token's hash is kept."""
     if not math.isfinite(hours):
         raise InputError(f"an invitation is good for a number of hours, got {hours}")
     settings, token = federation.settings(), secrets.token_urlsafe(32)
@@ -31,8 +31,9 @@ def invite(federation: Federation, store: Store, *, hours: float) -> Invitation:
         ca_sha256=fingerprint(federation.tls / "ca.crt"), root_sha256=_root_sha256(federation),
         expires_at=int(time.time() + hours * 3600), token=token,
     )  # fmt: skip
-    store.add_invitation(token_sha256(token), invitation.expires_at)
-    store.audit("operator", "invite", f"one device, for {hours:g} hours")
+    store.add_invitation(token_sha256(token), invitation.expires_at, owner=owner)
+    whose = f" of {owner}" if owner else ""
+    store.audit("operator", "invite", f"one device{whose}, for {hours:g} hours")
     return invitation
 
 

@@ -9,13 +9,14 @@ from server.store import Store
 from shared import wire
 from shared.drift import SurveyRole
 from shared.errors import InputError, WireError
+from shared.modes import Mode
 from shared.tasks import Task, Window
 from shared.training import Training
 
 
 def campaign(
     store: Store, task: Task, *, window: Window, training: Training, base_version: int | None,
-    quorum: int | None, cohort: int | None, deadline_seconds: float,
+    quorum: int | None, cohort: int | None, deadline_seconds: float, mode: Mode = "local", reserve: bool = False,
 ) -> CampaignRequest:  # fmt: skip
     """A campaign from the newest version unless another is named; by default all devices are asked, two thirds enough.
 
@@ -25,10 +26,14 @@ def campaign(
     enough = max(1, -(-2 * asked // 3)) if quorum is None else quorum
     if not 1 <= enough <= asked:
         raise InputError(f"quorum must lie between 1 and the cohort of {asked}, got {enough}")
-    check_ceiling(task, training)
+    check_terms(task, training, mode)
+    if mode == "distributed" and task.distributed and asked < task.distributed.min_cohort:
+        raise InputError(
+            f"secure aggregation of {task.name!r} takes {task.distributed.min_cohort} devices, not {asked}"
+        )
     return CampaignRequest(
         task=task.name, window=window, training=training, base_version=base_of(store, task, base_version),
-        quorum=enough, cohort=asked, deadline_seconds=deadline_seconds,
+        quorum=enough, cohort=asked, deadline_seconds=deadline_seconds, mode=mode, reserve=reserve,
     )  # fmt: skip
 
 
@@ -47,6 +52,33 @@ def survey(
         quorum=enough, deadline_seconds=deadline_seconds, contract=features and bool(task.contract.rules),
         outcomes=features and task.drift.outcome_noise_multiplier is not None,
     )  # fmt: skip
+
+
+def training_in(task: Task, mode: Mode) -> Training:
+    """How the task trains in a mode; raise `InputError` where it does not offer it."""
+    found = task.training_in(mode)
+    if found is None:
+        raise InputError(
+            f"task {task.name!r} has no [{mode}] table, so devices would refuse; sign a revision with one, or take another mode"
+        )
+    return found
+
+
+def check_terms(task: Task, training: Training, mode: Mode) -> None:
+    """Raise `InputError` for a training that protects less than the signed task promises in this mode."""
+    terms = task.terms_of(mode)
+    if terms is None:
+        check_ceiling(task, training)
+    elif training.noise_multiplier < terms.min_noise_multiplier:
+        raise InputError(f"noise_multiplier must be at least {terms.min_noise_multiplier} for {mode} {task.name!r}")
+    elif training.max_grad_norm > task.privacy.max_grad_norm:
+        raise InputError(f"max_grad_norm must be at most {task.privacy.max_grad_norm} for task {task.name!r}")
+    if mode != "local" and training.compression:
+        raise InputError(
+            f"only updates that carry their whole noise are compressed; leave compression out in {mode} mode"
+        )
+    if mode != "local" and training.aggregation and training.aggregation.sees_each:
+        raise InputError(f"{training.aggregation} must see updates one by one; in {mode} mode take the mean")
 
 
 def overridden(training: Training, settings: Sequence[str], *, rounds: int | None) -> Training:

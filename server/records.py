@@ -18,7 +18,10 @@ ACTIVE: tuple[RunState, ...] = ("queued", "running", "stopping")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A device as the coordinator knows it. `release` is the one it last said it runs (0: none)."""
+    """A device as the coordinator knows it. `release` is the one it last said it runs (0: none).
+
+    `owner` is whose it is, where its invitation said so; `affords` how many more campaigns, where its owner tells.
+    """
 
     name: str
     public_key: bytes
@@ -30,11 +33,16 @@ class Device:
     detail: str = ""
     bytes_up: int = 0
     bytes_down: int = 0
+    owner: str = ""
+    affords: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignRequest:
-    """What an operator asks for when starting rounds; kept with the run, so that it can resume."""
+    """What an operator asks for when starting rounds; kept with the run, so that it can resume.
+
+    With `reserve`, each device pays for all rounds before the first.
+    """
 
     task: str
     window: Window
@@ -44,6 +52,7 @@ class CampaignRequest:
     cohort: int
     deadline_seconds: float
     mode: Mode = field(default="local", metadata=wire.LEFT_OUT_WHEN_EMPTY)
+    reserve: bool = field(default=False, metadata=wire.LEFT_OUT_WHEN_EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

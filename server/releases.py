@@ -17,6 +17,8 @@ from shared import wire
 from shared.delta import make_delta
 from shared.errors import InputError, ReleaseError
 from shared.models import Artifact, Release
+from shared.roster import PATH as ROSTER
+from shared.roster import Roster
 from shared.tasks import Task
 
 MODEL, DELTA = "fp32.onnx", "delta.bin"
@@ -42,6 +44,34 @@ def publish_task(federation: Federation, task: Task) -> None:
             return
         repository.add(targets, path, body, {"revision": task.revision})
         repository.commit(targets)
+
+
+def publish_roster(federation: Federation, devices: Mapping[str, bytes]) -> Roster:
+    """Sign who takes part, by name and public key (PEM), as the next roster; the one in force if it says the same."""
+    repository = Repository(federation)
+    with repository.locked():
+        targets = repository.targets()
+        before = _roster(federation, targets)
+        wanted = {name: key.decode("ascii") for name, key in sorted(devices.items())}
+        if before is not None and before.devices == wanted:
+            return before
+        signed = Roster(number=before.number + 1 if before else 1, devices=wanted)
+        repository.add(targets, ROSTER, wire.to_json(signed), {"number": signed.number})
+        repository.commit(targets)
+    return signed
+
+
+def signed_roster(federation: Federation) -> Roster | None:
+    """The roster in force; None where none was ever signed."""
+    return _roster(federation, Repository(federation).targets())
+
+
+def _roster(federation: Federation, targets: Targets) -> Roster | None:
+    target = targets.targets.get(ROSTER)
+    if target is None:
+        return None
+    artifact = Artifact(path=ROSTER, sha256=target.hashes["sha256"], bytes=target.length)
+    return wire.from_json(Roster, _signed_file(federation, artifact), what=ROSTER)
 
 
 def publish_release(federation: Federation, release: Release, files: Mapping[str, bytes]) -> Release:

@@ -4,22 +4,24 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 
 import numpy as np
-from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from server.exchange import Replies, exchange
+from server import plain, secure_rounds
+from server.exchange import Replies
+from server.plain import Answer
+from server.plans import plan_round
 from server.records import CampaignRequest, Progress, Run
 from server.store import Store
-from server.strategy import check_update, step
-from shared import messages
-from shared.architecture import size
-from shared.errors import InputError, WireError
-from shared.rounds import Outcome, RoundPlan, RoundResult, TrainReport
+from server.strategy import step
+from shared.errors import InputError
+from shared.modes import Distributed
+from shared.roster import Roster
+from shared.rounds import RoundPlan, RoundResult
 from shared.tasks import Task
 
 log = logging.getLogger(__name__)
@@ -37,126 +39,134 @@ def run_campaign(grid: Grid, store: Store, run: Run, request: CampaignRequest) -
     done = store.rounds(run.id)
     committed = sum(result.outcome == "committed" for result in done)
     version = max((v.number for v in store.versions(task.name) if v.run_id == run.id), default=request.base_version)
-    number = max((result.plan.number for result in done), default=0)
     while committed < request.training.rounds and not stopped(store, run.id):
-        if number - committed >= request.training.rounds:
-            raise InputError(f"{number - committed} rounds were abandoned; see `covey rounds {run.id}` for the reasons")
-        number += 1
-        plan = plan_round(run.id, number, task, version, request)
-        result, updates = run_round(grid, store, task, plan, request)
-        if result.outcome == "committed":
-            version = _commit(store, task, result, updates, request)
+        number = max((result.plan.number for result in done), default=0) + 1
+        if number - 1 - committed >= request.training.rounds:
+            raise InputError(
+                f"{number - 1 - committed} rounds were abandoned; see `covey rounds {run.id}` for the reasons"
+            )
+        result, update = run_round(grid, store, task, (run.id, number, version), request, done)
+        if update is not None:
+            version = _commit(store, task, result, update, request)
             committed += 1
         elif not stopped(store, run.id):
             store.abandon_round(result)
+        done.append(result)
         log.info("round %d of run %d: %s", number, run.id, result.outcome)
 
 
-def plan_round(run_id: int, number: int, task: Task, version: int, request: CampaignRequest) -> RoundPlan:
-    """Write the plan of one round: public constants of the request, nothing from any device."""
-    training = request.training
-    return RoundPlan(
-        run_id=run_id,
-        number=number,
-        task=task.name,
-        revision=task.revision,
-        base_version=version,
-        window=request.window,
-        sample_rate=training.sample_rate,
-        steps=training.steps,
-        normalizer=training.normalizer,
-        learning_rate=training.learning_rate,
-        max_grad_norm=training.max_grad_norm,
-        noise_multiplier=training.noise_multiplier,
-        max_update_norm=training.max_update_norm,
-    )
-
-
 def run_round(
-    grid: Grid, store: Store, task: Task, plan: RoundPlan, request: CampaignRequest
-) -> tuple[RoundResult, list[NDArray[np.float32]]]:
-    """Ask a cohort to train and return the record of it with the valid updates, each of shape `(size,)`."""
-    started = time.time()
-    show = _progress(store, plan.run_id, plan.number, request.training.rounds)
-    go_on = partial(_goes_on, store, plan.run_id)
+    grid: Grid, store: Store, task: Task, where: tuple[int, int, int], request: CampaignRequest,
+    done: Sequence[RoundResult],
+) -> tuple[RoundResult, NDArray[np.float64] | None]:  # fmt: skip
+    """Ask a cohort to train; returns the record of the round and, if enough answered, the mean update, `(size,)`.
+
+    `where` is the run, the round's number and the version it starts from.
+    """
+    (run_id, number, version), started = where, time.time()
+    show = _progress(store, run_id, number, request.training.rounds)
+    go_on = partial(_goes_on, store, run_id)
     cohort = gather(
-        grid, store, request.quorum, request.cohort,
+        grid, store, request.quorum, request.cohort, rested=_left_out(store, task, request, done),
         wait=lambda: show("waiting for devices", 0, Replies()) and go_on(),
     )  # fmt: skip
-    content = messages.pack("plan", plan, array=read_weights(store, plan.base_version))
-    replies = exchange(
-        grid,
-        invite(cohort, content, "train", group=str(plan.number)),
-        goal=len(cohort),
-        deadline_seconds=request.deadline_seconds,
-        watch=lambda replies: show("training", len(cohort), replies) and go_on(),
-    )
-    updates = validate(replies, plan, size(task))
-    outcome: Outcome = "committed" if len(updates) >= max(1, request.quorum) else "abandoned"
+    weights = read_weights(store, version)
+    plan, answer = _asked(grid, store, task, where, request, done, cohort, weights, show, go_on)
     result = RoundResult(
         plan=plan,
         cohort=tuple(sorted(cohort)),
-        returned=tuple(sorted(updates)),
-        refusals=replies.refusals,
-        failures=replies.failures,
+        returned=answer.returned,
+        refusals=answer.replies.refusals,
+        failures=answer.replies.failures,
         started_at=started,
         finished_at=time.time(),
-        outcome=outcome,
+        outcome="abandoned" if answer.update is None else "committed",
+        within=answer.within,
     )
-    return result, list(updates.values())
+    return result, answer.update
 
 
-def validate(replies: Replies, plan: RoundPlan, size: int) -> dict[str, NDArray[np.float32]]:
-    """Keep the updates that fit the plan; every other one is noted against its sender and dropped."""
-    updates: dict[str, NDArray[np.float32]] = {}
-    for name, content in replies.contents.items():
-        try:
-            updates[name] = _read_update(content, plan, size)
-        except WireError as error:
-            replies.failures[name] = str(error)[:200]
-    return updates
+def _asked(
+    grid: Grid, store: Store, task: Task, where: tuple[int, int, int], request: CampaignRequest,
+    done: Sequence[RoundResult], cohort: Mapping[str, int], weights: NDArray[np.float32],
+    show: Callable[[str, int, Replies], bool], go_on: Callable[[], bool],
+) -> tuple[RoundPlan, Answer]:  # fmt: skip
+    """Plan the round for the cohort that was found, and ask it in the way of the campaign's mode."""
+    run_id, number, version = where
+
+    def watch(phase: str, replies: Replies) -> bool:
+        return show(phase, len(cohort), replies) and go_on()
+
+    if request.mode == "distributed":
+        terms, roster = _secure_terms(store, task)
+        return secure_rounds.ask(
+            grid, request, terms, cohort, weights, roster=roster,
+            plan=partial(plan_round, run_id, number, task, version, request, done=done), watch=watch,
+        )  # fmt: skip
+    plan = plan_round(run_id, number, task, version, request, done=done)
+    answer = plain.ask(
+        grid, plan, request, cohort, weights,
+        key=store.campaign_key(run_id), owners=store.owners(), watch=partial(watch, "training"),
+    )  # fmt: skip
+    return plan, answer
 
 
-def _read_update(content: RecordDict, plan: RoundPlan, size: int) -> NDArray[np.float32]:
-    report = messages.unpack(content, "report", TrainReport)
-    expected = TrainReport(run_id=plan.run_id, round_number=plan.number, base_version=plan.base_version)
-    if report != expected:
-        raise WireError(f"report is for round {report.round_number} of run {report.run_id}, not for this one")
-    update = messages.unpack_array(content, size=size)
-    check_update(update, plan.max_update_norm)
-    return update
+def _secure_terms(store: Store, task: Task) -> tuple[Distributed, Roster]:
+    """What a round under secure aggregation needs to be known; raise `InputError` that says how to provide it."""
+    roster = store.roster()
+    if task.distributed is None:
+        raise InputError(f"task {task.name!r} has no [distributed] table, so no device would take part in a sum")
+    if roster is None:
+        raise InputError("no roster is signed, so no device would take part in a sum; `covey roster` signs one")
+    return task.distributed, roster
+
+
+def _left_out(store: Store, task: Task, request: CampaignRequest, done: Sequence[RoundResult]) -> frozenset[str]:
+    """Devices that cannot take part in the next round: they would only refuse, or make others refuse."""
+    if request.mode == "distributed":
+        keys = {device.name: device.public_key for device in store.devices()}
+        return frozenset(keys) - secure_rounds.on_roster(keys, keys, _secure_terms(store, task)[1])
+    return _spent_devices(task, request, done)
+
+
+def _spent_devices(task: Task, request: CampaignRequest, done: Sequence[RoundResult]) -> frozenset[str]:
+    """Devices that correlated noise gives no further part in the campaign, or none yet."""
+    terms = task.central
+    if request.mode != "central" or terms is None or terms.noise != "correlated":
+        return frozenset()
+    committed = [result.returned for result in done if result.outcome == "committed"]
+    taken = Counter(name for result in done for name in result.cohort if name not in result.refusals)
+    resting = {name for names in committed[len(committed) + 1 - terms.separation :] for name in names}
+    return frozenset(resting | {name for name, times in taken.items() if times >= terms.participations})
 
 
 def _commit(
-    store: Store, task: Task, result: RoundResult, updates: list[NDArray[np.float32]], request: CampaignRequest
+    store: Store, task: Task, result: RoundResult, update: NDArray[np.float64], request: CampaignRequest
 ) -> int:
     weights = read_weights(store, result.plan.base_version)
     kept = store.momentum(result.plan.run_id)
     momentum = np.zeros_like(weights) if kept is None else np.frombuffer(kept, dtype="<f4")
-    weights, momentum = step(weights, updates, momentum, request.training)
+    weights, momentum = step(weights, update, momentum, request.training)
     version = store.commit_round(result, weights=weights.tobytes(), momentum=momentum.tobytes(), revision=task.revision)
     return version.number
 
 
-def gather(grid: Grid, store: Store, quorum: int, cohort: int, *, wait: Callable[[], bool]) -> dict[str, int]:
-    """Choose up to `cohort` online, approved devices at random, by name and node.
+def gather(
+    grid: Grid, store: Store, quorum: int, cohort: int, *, wait: Callable[[], bool], rested: Container[str] = ()
+) -> dict[str, int]:
+    """Choose up to `cohort` online, approved devices at random, by name and node; none of `rested`.
 
     Waits a bounded time for a quorum; `wait` is called at every look and returns False to stop waiting.
     """
     end = time.monotonic() + PATIENCE_SECONDS
     while True:
         online = set(grid.get_node_ids())
-        devices = [device for device in store.devices() if device.state == "approved"]
+        devices = [each for each in store.devices() if each.state == "approved" and each.name not in rested]
         present = {d.name: d.node_id for d in devices if d.node_id is not None and d.node_id in online}
         if len(present) >= quorum or time.monotonic() > end or not wait():
             chosen = secrets.SystemRandom().sample(sorted(present), min(cohort, len(present)))
             return {name: present[name] for name in chosen}
         time.sleep(0.25)
-
-
-def invite(cohort: Mapping[str, int], content: RecordDict, message_type: str, *, group: str) -> dict[str, Message]:
-    """Address the same content to each device of a cohort."""
-    return {name: Message(content, node, message_type, group_id=group) for name, node in cohort.items()}
 
 
 def read_weights(store: Store, version: int) -> NDArray[np.float32]:

@@ -47,4 +47,11 @@ MIGRATIONS = (
         receipt TEXT NOT NULL, at REAL NOT NULL
     );
     """,
+    """
+    ALTER TABLE devices ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+    ALTER TABLE devices ADD COLUMN affords TEXT NOT NULL DEFAULT '';
+    ALTER TABLE invitations ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+    CREATE TABLE rosters (number INTEGER PRIMARY KEY, body TEXT NOT NULL);
+    CREATE TABLE campaign_keys (run_id INTEGER PRIMARY KEY REFERENCES runs(id), key BLOB NOT NULL);
+    """,
 )

@@ -1,7 +1,7 @@
 """What our own plans have cost each device at most: an upper bound, since what is left only a device knows."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -85,10 +85,11 @@ def charges(
     A device that was asked and did not refuse may have charged, whether or not its reply arrived; a survey
     does not say who answered, so each device enrolled before its end counts as asked.
     """
-    trained = _events_by_device(task, rounds)
     surveys = [(run, survey_events(run, task)) for run in runs if _counts(run, task)]
     approved = [device for device in devices if device.state == "approved"]
-    return tuple(_charges_of(device, trained.get(device.name, []), surveys) for device in approved)
+    return tuple(
+        _charges_of(device, [paid for _, paid in _paid(device.name, task, rounds)], surveys) for device in approved
+    )
 
 
 def price(each: Charges, task: Task) -> Spending:
@@ -142,7 +143,7 @@ def course(device: str, task: Task, rounds: Sequence[RoundResult], runs: Sequenc
 
     Both are thinned out together to at most `most` points.
     """
-    made = [(r.finished_at, [r.plan.event]) for r in rounds if r.plan.task == task.name and _may_charge(r, device)]
+    made = [(r.finished_at, paid) for r, paid in _paid(device, task, rounds)]
     made += [(run.started_at or 0.0, survey_events(run, task)) for run in runs if _counts(run, task)]
     past = [events for _, events in sorted(made, key=lambda each: each[0])]
     one = replace(campaign_event(task.training), steps=task.training.steps)
@@ -169,22 +170,26 @@ def _may_charge(result: RoundResult, device: str) -> bool:
     return device in result.cohort and device not in result.refusals
 
 
+def _paid(
+    device: str, task: Task, rounds: Iterable[RoundResult]
+) -> Iterator[tuple[RoundResult, list[SampledGaussian]]]:
+    """What a device may have been charged at record level for each round; a reserved campaign comes with its first."""
+    reserved: set[str] = set()
+    for result in rounds:
+        if result.plan.task != task.name or not _may_charge(result, device):
+            continue
+        campaign = result.plan.campaign
+        yield result, [] if campaign in reserved else list(result.plan.cost.record)
+        reserved |= {campaign} if campaign else set()
+
+
 def _counts(run: Run, task: Task) -> bool:
     return run.kind == "survey" and run.task == task.name and run.started_at is not None
 
 
-def _events_by_device(task: Task, rounds: Iterable[RoundResult]) -> dict[str, list[SampledGaussian]]:
-    events: dict[str, list[SampledGaussian]] = {}
-    for result in rounds:
-        if result.plan.task == task.name:
-            for name in set(result.cohort) - result.refusals.keys():
-                events.setdefault(name, []).append(result.plan.event)
-    return events
-
-
 def _charges_of(
-    device: Device, trained: Sequence[SampledGaussian], surveys: Sequence[tuple[Run, list[SampledGaussian]]]
+    device: Device, trained: Sequence[list[SampledGaussian]], surveys: Sequence[tuple[Run, list[SampledGaussian]]]
 ) -> Charges:
     asked = [events for run, events in surveys if run.finished_at is None or device.enrolled_at <= run.finished_at]
-    events = merged([*trained, *(event for events in asked for event in events)])
+    events = merged(event for events in (*trained, *asked) for event in events)
     return Charges(device=device.name, rounds=len(trained), surveys=len(asked), events=events)

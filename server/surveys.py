@@ -7,8 +7,9 @@ from flwr.serverapp import Grid
 
 from server.drift import alarm, check, merge, shifts
 from server.exchange import Replies, exchange
+from server.plain import invite
 from server.records import Progress, Run, SurveyRequest, SurveyResult
-from server.rounds import gather, invite, stopped
+from server.rounds import gather, stopped
 from server.store import Store
 from shared import messages
 from shared.drift import DriftReport, SurveyPlan, rule_counts

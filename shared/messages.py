@@ -1,4 +1,4 @@
-"""What a Flower message carries: one JSON document by name, and at most one flat array of float32.
+"""What a Flower message carries: one JSON document by name, and at most one flat array of float32, or packed bytes.
 
 The one file of `shared` that knows Flower. One array a message keeps a round at about sixteen requests
 a device instead of twenty-six.
@@ -21,12 +21,21 @@ MAX_JSON = 1_000_000
 """Bytes; no plan or report of Covey comes near it."""
 
 
-def pack(name: str, document: object, *, array: NDArray[np.float32] | None = None) -> RecordDict:
-    """A message's content: `document` under `name`, and the array if there is one."""
+def pack(
+    name: str, document: object, *, array: NDArray[np.float32] | None = None, data: bytes | None = None
+) -> RecordDict:
+    """A message's content: `document` under `name`, and the array or the bytes if there are any."""
     content = RecordDict({name: ConfigRecord({"json": wire.to_json(document)})})
+    if data is not None:
+        content["data"] = ConfigRecord({"bytes": data})
     if array is not None:
         content["array"] = ArrayRecord({"flat": Array(np.ascontiguousarray(array, dtype=np.float32))})
     return content
+
+
+def add(content: RecordDict, name: str, document: object) -> RecordDict:
+    """The same content with one more document; what it had is shared, not copied."""
+    return RecordDict({**content, name: ConfigRecord({"json": wire.to_json(document)})})
 
 
 def names(content: RecordDict) -> frozenset[str]:
@@ -60,6 +69,15 @@ def unpack_array(content: RecordDict, *, size: int) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
         raise WireError("array holds NaN or infinite values")
     return values
+
+
+def unpack_data(content: RecordDict, *, most: int) -> bytes:
+    """Read the packed bytes, at most `most` of them, or raise `WireError`."""
+    record = content.config_records.get("data")
+    data = record.get("bytes") if record is not None else None
+    if not isinstance(data, bytes) or len(data) > most:
+        raise WireError(f"message carries no packed bytes, or more than {most} of them")
+    return data
 
 
 def _header(size: int) -> bytes:

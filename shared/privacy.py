@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Level = Literal["record", "device", "alone"]
@@ -11,6 +11,9 @@ coordinator breaks the protocol, so that nothing but this device's own noise cou
 
 Trust = Literal["everyone", "sums", "coordinator"]
 """Against whom an event holds: everyone; everyone but a coordinator that sees more than sums; all but the coordinator."""
+
+TRUSTS: tuple[Trust, ...] = ("everyone", "sums", "coordinator")
+"""From the least that must be trusted to the most."""
 
 LEVELS: tuple[Level, ...] = ("record", "device", "alone")
 
@@ -95,6 +98,14 @@ class Cost:
         for level in LEVELS:
             for event in self.at(level):
                 yield level, event
+
+    def times(self, count: int) -> "Cost":
+        """The same, so many times over."""
+
+        def more(events: tuple[SampledGaussian, ...]) -> tuple[SampledGaussian, ...]:
+            return tuple(replace(event, steps=event.steps * count) for event in events)
+
+        return replace(self, record=more(self.record), device=more(self.device), alone=more(self.alone))
 
     def at(self, level: Level) -> tuple[SampledGaussian, ...]:
         """The events of one level, as they were given."""

@@ -160,8 +160,12 @@ class Task:
 
     def training_in(self, mode: Mode) -> Training | None:
         """How a campaign of `mode` trains, or None where the task does not offer that mode."""
-        terms = {"distributed": self.distributed, "central": self.central}.get(mode)
+        terms = self.terms_of(mode)
         return self.training if mode == "local" else terms and terms.training
+
+    def terms_of(self, mode: Mode) -> Distributed | Central | None:
+        """What the task demands of a mode; None where it does not offer it, and for `local`, whose terms are `privacy`."""
+        return {"distributed": self.distributed, "central": self.central, "local": None}[mode]
 
     @property
     def inputs(self) -> int:

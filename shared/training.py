@@ -2,12 +2,17 @@
 
 from dataclasses import dataclass
 
+from shared.aggregation import Aggregation
+from shared.compression import Compression
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """How a campaign trains: all public constants, none derived from any device's data.
 
     `normalizer` stands where a mini-batch's size would: the noisy sum of clipped gradients is divided by it.
+    `compression` is of what travels, after the noise. `aggregation` is how updates that are seen one by one become
+    one; the mean if it is left out.
     """
 
     rounds: int
@@ -20,6 +25,8 @@ class Training:
     max_update_norm: float
     server_learning_rate: float = 1.0
     server_momentum: float = 0.0
+    compression: Compression | None = None
+    aggregation: Aggregation | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""

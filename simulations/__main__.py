@@ -99,7 +99,7 @@ def _print(store: "Store", finished: "Run", task: Task, *, as_json: bool) -> Non
         typer.echo(
             f"round {result.plan.number:3d}  {result.outcome}  {len(result.returned)} of {len(result.cohort)}  {seconds:.2f} s{refused}"
         )
-    spent = epsilon([result.plan.event for result in results], delta=task.privacy.delta)
+    spent = epsilon([event for result in results for event in result.plan.cost.record], delta=task.privacy.delta)
     typer.echo(
         f"run {finished.state}; a device in every round spent epsilon {spent:.2f} at delta {task.privacy.delta:g}"
     )

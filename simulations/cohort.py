@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from client.config import AgentHome
+from client.enrol import new_key
 from client.policy import ROLES, fingerprint
 from client.policyfile import render
 from client.settings import AgentSettings, TaskGrant
@@ -13,6 +14,8 @@ from server.store import Store
 from shared import wire
 from shared.architecture import initial_weights
 from shared.privacy import PrivacyBudget
+from shared.roster import Roster
+from shared.signing import public_key_bytes
 from shared.tasks import Task
 
 FIRST_NODE = 1000
@@ -25,11 +28,17 @@ def rehearse(
     store.add_task(task)
     store.add_initial_version(task.name, task.revision, initial_weights(task).tobytes())
     nodes: dict[int, Path] = {}
+    keys: dict[str, str] = {}
     for node, (name, path) in enumerate(sorted(data.items()), start=FIRST_NODE):
         home = AgentHome(folder / name)
         found_agent(home, task, name=name, data=path, budget=budget)
-        _enrol(store, name, node)
+        keys[name] = public_key_bytes(new_key(home).public_key()).decode()
+        _enrol(store, name, node, keys[name].encode())
         nodes[node] = home.path
+    roster = Roster(number=1, devices=keys)
+    store.keep_roster(roster)
+    for path in nodes.values():
+        AgentHome(path).roster.write_bytes(wire.to_json(roster))
     return nodes
 
 
@@ -37,6 +46,7 @@ def found_agent(home: AgentHome, task: Task, *, name: str, data: Path, budget: P
     """Make an agent directory whose owner has agreed to `task`, with metadata that is fresh for a day."""
     home.metadata.mkdir(parents=True)
     home.signed_tasks.mkdir()
+    home.key.parent.mkdir()
     home.task(task.name).signed.write_bytes(wire.to_json(task))
     settings = AgentSettings(
         name=name, coordinator="127.0.0.1:0", federation="rehearsal", budget=budget,
@@ -51,9 +61,9 @@ def found_agent(home: AgentHome, task: Task, *, name: str, data: Path, budget: P
     store.close()
 
 
-def _enrol(store: Store, name: str, node: int) -> None:
+def _enrol(store: Store, name: str, node: int, key: bytes) -> None:
     token = f"rehearsal-{name}"
     store.add_invitation(token, datetime.now(UTC).timestamp() + 60)
-    store.enrol(token, name, name.encode())
+    store.enrol(token, name, key)
     store.set_device_state(name, "approved")
     store.set_node(name, node)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from client.inputs import Examples
 from client.light.network import Network
-from client.noise import CipherStream
 from shared.architecture import size
+from shared.noise import CipherStream
 from shared.rounds import RoundPlan
 from shared.tasks import Task
 

@@ -15,13 +15,16 @@ Name = Annotated[str, typer.Argument(help="The device's name; `covey fleet` list
 def invite(
     context: typer.Context,
     hours: Annotated[float, typer.Option(help="How long the invitation is good for.", min=0.01, max=8760)] = 24.0,
+    owner: Annotated[
+        str, typer.Option(metavar="NAME", help="Whose device it is for: an owner's devices can be given one vote.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Print an invitation: one line, good for one device."""
     from server import enroll
 
     with opened(context) as (federation, store):
-        invitation = enroll.invite(federation, store, hours=hours)
+        invitation = enroll.invite(federation, store, hours=hours, owner=owner)
     if as_json:
         print_json(invitation)
     else:
@@ -44,6 +47,22 @@ def revoke(context: typer.Context, name: Name) -> None:
     with opened(context) as (_, store):
         enroll.revoke(store, name)
     typer.echo(f"{name} is revoked; its next request is refused.")
+
+
+def roster(context: typer.Context, as_json: AsJson = False) -> None:
+    """Sign who may be part of a sum: every approved device, by its key."""
+    with opened(context) as (federation, store):
+        from server import releases
+
+        approved = {device.name: device.public_key for device in store.devices() if device.state == "approved"}
+        signed = releases.publish_roster(federation, approved)
+        store.keep_roster(signed)
+        store.audit("operator", "roster", f"number {signed.number}: {len(signed.devices)} devices")
+    if as_json:
+        print_json(signed)
+    else:
+        count = len(signed.devices)
+        typer.echo(f"Roster {signed.number} names {count} devices; secure aggregation sums over these and no others.")
 
 
 def fleet(context: typer.Context, as_json: AsJson = False) -> None:

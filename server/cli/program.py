@@ -34,7 +34,7 @@ def covey(
 
 for group, commands in {
     "The federation": (founding.init, founding.serve, founding.task, labelling.fit_labels),
-    "The fleet": (devices.invite, devices.approve, devices.revoke, devices.fleet, devices.audit),
+    "The fleet": (devices.invite, devices.approve, devices.revoke, devices.roster, devices.fleet, devices.audit),
     "Learning": (running.start, running.stop, running.survey, running.rounds),
     "Models": (
         releasing.models,

@@ -11,6 +11,7 @@ from server.records import ACTIVE, RunKind
 from server.store import Store
 from shared.drift import SurveyRole
 from shared.errors import InputError
+from shared.modes import Mode
 from shared.tasks import parse_window
 
 Window = Annotated[
@@ -32,6 +33,13 @@ def start(
     quorum: Annotated[int | None, count("How many must answer.", default="two thirds")] = None,
     cohort: Annotated[int | None, count("How many are asked in a round.", default="all")] = None,
     deadline: Deadline = 300.0,
+    mode: Annotated[
+        Mode,
+        typer.Option(help="Who adds the noise: each device all of it, each a share of a sum's, or the coordinator."),
+    ] = "local",
+    reserve: Annotated[
+        bool, typer.Option("--reserve", help="Let devices pay for all rounds before the first.")
+    ] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Put this in place of the task's.")
     ] = None,
@@ -43,8 +51,8 @@ def start(
         read = the_task(store, task)
         request = planning.campaign(
             store, read, window=parse_window(window),
-            training=planning.overridden(read.training, settings or [], rounds=rounds),
-            base_version=base, quorum=quorum, cohort=cohort, deadline_seconds=deadline,
+            training=planning.overridden(planning.training_in(read, mode), settings or [], rounds=rounds),
+            base_version=base, quorum=quorum, cohort=cohort, deadline_seconds=deadline, mode=mode, reserve=reserve,
         )  # fmt: skip
         what = f"{request.training.rounds} rounds from version {request.base_version}"
         _queue(context, store, read.name, "train", request, what=what, follow=follow, as_json=as_json)

@@ -5,16 +5,23 @@ import time
 
 from server.records import Device, DeviceState
 from server.store.rows import Rows, fields
+from shared import wire
 from shared.database import transaction
 from shared.errors import InputError
+from shared.roster import Roster
 
 
 class DeviceRows(Rows):
     """Who was invited, who enrolled, and what each device last said."""
 
-    def add_invitation(self, token_sha256: str, expires_at: float) -> None:
-        """Remember a single-use invitation by its token's hash."""
-        self._do("INSERT INTO invitations (token_sha256, expires_at) VALUES (?, ?)", token_sha256, expires_at)
+    def add_invitation(self, token_sha256: str, expires_at: float, *, owner: str = "") -> None:
+        """Remember a single-use invitation by its token's hash, and whose device it is for."""
+        self._do(
+            "INSERT INTO invitations (token_sha256, expires_at, owner) VALUES (?, ?, ?)",
+            token_sha256,
+            expires_at,
+            owner,
+        )
 
     def enrol(self, token_sha256: str, name: str, public_key: bytes) -> None:
         """Spend an invitation on a pending device; raise `InputError` if either is not usable."""
@@ -28,9 +35,23 @@ class DeviceRows(Rows):
             if self._one("SELECT 1 FROM devices WHERE name = ? OR public_key = ?", name, public_key):
                 raise InputError(f"a device named {name!r}, or with this key, is enrolled already; choose another name")
             self._do(
-                "INSERT INTO devices (name, public_key, state, enrolled_at) VALUES (?, ?, 'pending', ?)",
-                name, public_key, time.time(),
+                "INSERT INTO devices (name, public_key, state, enrolled_at, owner) "
+                "SELECT ?, ?, 'pending', ?, owner FROM invitations WHERE token_sha256 = ?",
+                name, public_key, time.time(), token_sha256,
             )  # fmt: skip
+
+    def keep_roster(self, roster: Roster) -> None:
+        """Keep a roster that was signed."""
+        self._do("INSERT OR REPLACE INTO rosters VALUES (?, ?)", roster.number, wire.to_json(roster).decode())
+
+    def roster(self) -> Roster | None:
+        """The newest roster that was signed; None before the first."""
+        row = self._one("SELECT body FROM rosters ORDER BY number DESC LIMIT 1")
+        return wire.from_json(Roster, row["body"]) if row else None
+
+    def owners(self) -> dict[str, str]:
+        """Whose each device is, as its invitation said; devices of nobody in particular are left out."""
+        return {row["name"]: row["owner"] for row in self._all("SELECT name, owner FROM devices WHERE owner != ''")}
 
     def devices(self) -> list[Device]:
         """Every device, by name."""

@@ -1,5 +1,6 @@
 """Runs, their rounds, and what each round committed."""
 
+import secrets
 import time
 
 from server.records import ACTIVE, Progress, Run, RunKind, RunState
@@ -47,6 +48,16 @@ class RunRows(ModelRows):
             "ELSE started_at END, finished_at = CASE WHEN ? IN ('finished', 'stopped', 'failed') THEN ? END WHERE id = ?",
             state, detail, state, now, state, now, run_id,
         )  # fmt: skip
+        if state not in ACTIVE:
+            self._do("DELETE FROM campaign_keys WHERE run_id = ?", run_id)
+
+    def campaign_key(self, run_id: int) -> bytes:
+        """The 32 secret bytes that a run's own noise is drawn from, made when first asked for; gone once it ended."""
+        with transaction(self._db):
+            self._do("INSERT OR IGNORE INTO campaign_keys VALUES (?, ?)", run_id, secrets.token_bytes(32))
+            row = self._one("SELECT key FROM campaign_keys WHERE run_id = ?", run_id)
+        assert row is not None
+        return bytes(row["key"])
 
     def set_progress(self, progress: Progress) -> None:
         """Say where a run is."""

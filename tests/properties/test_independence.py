@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from client.bookkeeping import BookKeepingLoss, BookKeepingModule
 from client.independence import require_independent
-from client.noise import CipherStream
+from shared.noise import CipherStream
 from client.training import prepare
 from shared.errors import InputError
 from shared.network import build

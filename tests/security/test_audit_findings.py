@@ -19,7 +19,7 @@ from client.dataset import count_rules, read_columns, read_examples
 from client.housekeeping import open_log
 from client.inference import Predictor
 from client.light import noise_only
-from client.noise import CipherStream
+from shared.noise import CipherStream
 from client.recorder import Recorder
 from client.units import render
 from client.work import InProcess

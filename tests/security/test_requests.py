@@ -14,7 +14,7 @@ from client.app import app
 from client.ledger import Ledger
 from client.store import AgentStore
 from server.records import CampaignRequest
-from server.rounds import plan_round
+from server.plans import plan_round
 from server.store import Store
 from shared import messages, wire
 from shared.architecture import initial_weights

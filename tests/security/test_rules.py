@@ -28,13 +28,13 @@ from releasing import Works, build_works
 
 from client import coordinator, dataset, drift, enrol, inference, installed, policy, upkeep
 from client import examples as examples_module
-from client import noise as noise_module
+from shared import noise as noise_module
 from client.app import app
 from client.config import AgentHome
 from client.explanation import explain
 from client.inputs import Examples, no_examples
 from client.ledger import Ledger
-from client.noise import CipherStream
+from shared.noise import CipherStream
 from client.policy import Limit
 from client.policyfile import set_paused
 from client.store import AgentStore

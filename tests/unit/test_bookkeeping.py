@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from client.bookkeeping import BookKeepingLoss, BookKeepingModule, is_known
 from client.inputs import Examples
-from client.noise import CipherStream
+from shared.noise import CipherStream
 from client.training import BookKeepingOptimizer, CipherOptimizer, prepare, train
 from shared.architecture import initial_weights
 from shared.features import encode_columns

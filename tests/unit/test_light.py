@@ -13,7 +13,7 @@ from client import training
 from client.inputs import Examples, no_examples
 from client.light import clip, noise_only, train
 from client.light.network import MOST_ROWS, Network
-from client.noise import CipherStream
+from shared.noise import CipherStream
 from shared.architecture import initial_weights, size
 from shared.features import encode_columns
 from shared.rounds import RoundPlan
@@ -229,7 +229,7 @@ def test_no_heavy_library_is_on_its_way() -> None:
 import sys
 import numpy as np
 from client.light import noise_only, train
-from client.noise import system_stream
+from shared.noise import system_stream
 from client.inputs import no_examples
 from shared.architecture import initial_weights
 from shared.rounds import RoundPlan

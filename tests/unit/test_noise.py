@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from client.noise import CipherStream, system_stream
+from shared.noise import CipherStream, system_stream
 
 
 def test_the_keystream_is_aes_256_in_counter_mode() -> None:

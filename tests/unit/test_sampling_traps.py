@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from client.noise import CipherStream, system_stream
+from shared.noise import CipherStream, system_stream
 
 
 def poisson(stream: CipherStream, rows: int, rate: float) -> int:

@@ -7,7 +7,7 @@ import pytest
 from machines import machine_rows, small_task
 
 from client.inputs import Examples, no_examples
-from client.noise import CipherStream
+from shared.noise import CipherStream
 from client.training import clip, train
 from shared.architecture import initial_weights, size, split
 from shared.features import encode_columns

@@ -1,0 +1,54 @@
+"""One request about a task, as it is answered: the owner's policy, the signed task, the ledger, and the sealed reply."""
+
+from datetime import UTC, datetime
+
+from flwr.app import Message, RecordDict
+from flwr.common.serde import message_to_proto
+
+from client import conditions, policy, sequence
+from client.campaigns import Part
+from client.config import AgentHome, TaskHome
+from client.ledger import Ledger
+from client.store import AgentStore
+from shared.errors import NotEligible
+from shared.privacy import Cost
+
+
+class Desk:
+    """What one request about a task is answered with: the owner's policy, the signed task and the ledger."""
+
+    def __init__(self, home: AgentHome, task: str) -> None:
+        """Open the agent's directory; raise `NotEligible` if this device does not learn `task`."""
+        self.settings = home.settings()
+        if task not in self.settings.tasks:
+            raise NotEligible(f"this device does not learn {task!r}")
+        self.place: TaskHome = home.task(task)
+        self.task = self.place.signed_task()
+        self.store = AgentStore(home.database)
+        self.ledger = Ledger(self.store)
+
+    def admit(self) -> None:
+        """Raise a `Refusal` unless the owner agrees, now is a time for it, and the federation's metadata is fresh."""
+        agreed = self.store.agreed(self.task.name, policy.fingerprint(self.task))
+        policy.check_consent(self.settings, self.task.name, agreed=agreed)
+        sequence.check(self.store)
+        conditions.check(self.settings.conditions)
+        policy.check_freshness(self.place.home, datetime.now(UTC))
+
+    def charge(self, message: Message, purpose: str, cost: Cost, part: Part | None = None) -> bytes | None:
+        """Pay for the request, or return the reply that was sealed for it before."""
+        return self.ledger.charge(
+            message.metadata.message_id,
+            task=self.task.name,
+            purpose=purpose,
+            cost=cost,
+            limits=policy.limits(self.settings, self.task),
+            part=part,
+        )
+
+    def seal(self, message: Message, content: RecordDict) -> Message:
+        """Make the reply durable before it leaves; it is dated as the request is, because time tells of the rows."""
+        reply = Message(content, reply_to=message)
+        reply.metadata.created_at, reply.metadata.ttl = message.metadata.created_at, message.metadata.ttl
+        self.ledger.seal(message.metadata.message_id, message_to_proto(reply).SerializeToString())
+        return reply

@@ -1,0 +1,172 @@
+"""Who is whose neighbour, and how many of them it takes: the graph and its thresholds.
+
+In a cohort of up to 128 all are neighbours. In a large one each pair is, independently, with probability degree / (n - 1): an
+Erdos-Renyi graph drawn from the digest of the key list, as Bell et al. 2020 (section 3) draw theirs, but checked
+against a coordinator that *chooses* who drops out after it has seen the graph: their k-regular ring can be cut by
+dropping k well-chosen members, an independent graph cannot.
+
+Nothing about the draw can be chosen once the keys are known, except by trying other lists (leave somebody out, give a
+colluder other keys). So a list counts as one query to a random oracle, a bad graph has probability <= 2**-120, and
+2**80 tries find one with probability <= 2**-40. The three ways to fail, summed over the members:
+
+- colluders: at most `shares - 1 - slack` of a member's neighbours collude (tail of Binomial(colluders, p));
+- partition: any part of the honest survivors with more than `slack` members has a neighbour among the other honest
+  survivors, whoever is dropped (union bound over all parts and all sets of dropped). A smaller part cannot be
+  unmasked: a member's seed needs `shares` holders that are survivors, more than colluders and part together;
+- dropouts: at least `shares` neighbours of each member survive (tail of Binomial(survivors, p)): 2**-40, because
+  nothing but the round is lost.
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from numpy.typing import NDArray
+
+from shared.secagg.words import UnsafeAggregation
+
+PRIVACY_BITS = 120
+"""2**-40 after a coordinator has tried 2**80 lists."""
+
+FAILURE_BITS = 40
+COMPLETE = 128
+"""Up to so many members all are neighbours: that is cheap, and holds against any third of them."""
+
+_MARGIN = 0.01
+"""The coordinator aims this much (in bits) beyond what a device checks, so that no rounding makes them differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How many survivors a cohort needs, how many neighbours a member has on average, how many shares make a secret."""
+
+    threshold: int
+    degree: int
+    shares: int
+
+
+def colluding(count: int, fraction: float) -> int:
+    """How many of `count` members may collude: the declared fraction, rounded up."""
+    return math.ceil(count * fraction - 1e-9)
+
+
+def least_threshold(count: int) -> int:
+    """The fewest survivors of a cohort: more than two thirds of it (Bonawitz et al. 2017, section 6.2)."""
+    return 2 * count // 3 + 1
+
+
+def complete(count: int) -> Shape:
+    """The shape in which all are neighbours, and as many shares make a secret as there must be survivors."""
+    return Shape(threshold=least_threshold(count), degree=count - 1, shares=least_threshold(count))
+
+
+@lru_cache(maxsize=64)
+def shape_for(count: int, *, colluders: float, dropouts: float) -> Shape:
+    """The smallest graph for `count` members that fails with probability <= 2**-40; complete where none is smaller."""
+    low, high = (1 if count > COMPLETE else count - 1), count - 1
+    while low < high:
+        degree = (low + high) // 2
+        if _fit(count, degree, colluders, dropouts):
+            high = degree
+        else:
+            low = degree + 1
+    found = _fit(count, low, colluders, dropouts) if low < count - 1 else None
+    return found or complete(count)
+
+
+def check(shape: Shape, *, count: int, colluders: float) -> None:
+    """Raise `UnsafeAggregation` unless a graph of this shape protects against so many colluders."""
+    many = colluding(count, colluders)
+    if not least_threshold(count) <= shape.threshold <= count:
+        raise UnsafeAggregation(f"the threshold is {shape.threshold} of {count} members; it must be above two thirds")
+    if 2 * shape.threshold <= count + many:
+        raise UnsafeAggregation(f"with {many} colluders a threshold of {shape.threshold} of {count} allows two sets of survivors")  # fmt: skip
+    if shape.degree == count - 1:
+        if shape.shares != shape.threshold:
+            raise UnsafeAggregation(f"among {count} neighbours {shape.threshold} shares must make a secret, not {shape.shares}")  # fmt: skip
+    elif not 0 < shape.degree < count or privacy_bits(shape, count=count, colluders=colluders) < PRIVACY_BITS:
+        raise UnsafeAggregation(f"{shape.degree} neighbours and {shape.shares} shares do not protect against {many} colluders")  # fmt: skip
+
+
+def privacy_bits(shape: Shape, *, count: int, colluders: float) -> float:
+    """Minus the binary logarithm of the probability that a sparse graph of this shape is bad for privacy."""
+    many, chance = colluding(count, colluders), shape.degree / (count - 1)
+    parts = _partitions(count, many, shape.threshold, chance)
+    slack = _slack(parts, PRIVACY_BITS + 1)
+    if shape.shares <= slack:
+        return 0.0
+    close = math.log2(count) + _log2_tail(many, chance, shape.shares - slack)
+    return -_log2_sum(np.array([close, _log2_sum(parts[slack:])]))
+
+
+def seed_of(cohort: bytes) -> bytes:
+    """The key that draws the graph, from the digest of the key list."""
+    return hashlib.sha256(b"covey secagg graph v1\n" + cohort).digest()
+
+
+def neighbours(seed: bytes, *, position: int, count: int, degree: int) -> NDArray[np.intp]:
+    """The positions of a member's neighbours, ascending; the same edge from either end.
+
+    A pair (low, high) is one block under AES-256, and an edge if its first 64 bits lie below degree / (count - 1).
+    """
+    others = np.delete(np.arange(count), position)
+    if degree == count - 1:
+        return others
+    blocks = np.empty((count - 1, 2), dtype="<u8")
+    np.minimum(others, position, out=blocks[:, 0], casting="unsafe")
+    np.maximum(others, position, out=blocks[:, 1], casting="unsafe")
+    cipher = Cipher(algorithms.AES256(seed), modes.ECB())  # noqa: S305 - a random function on pairs, not encryption
+    drawn = np.frombuffer(cipher.encryptor().update(blocks.tobytes()), dtype="<u8")[::2]
+    return others[drawn < np.uint64((degree << 64) // (count - 1))]
+
+
+def _fit(count: int, degree: int, colluders: float, dropouts: float) -> Shape | None:
+    """The shape of this degree that protects, if members may also drop out."""
+    many, chance, threshold = colluding(count, colluders), degree / (count - 1), least_threshold(count)
+    slack = _slack(_partitions(count, many, threshold, chance), PRIVACY_BITS + 1 + _MARGIN)
+    needed = next(
+        shares for shares in range(slack + 1, slack + many + 2)
+        if math.log2(count) + _log2_tail(many, chance, shares - slack) <= -PRIVACY_BITS - 1 - _MARGIN
+    )  # fmt: skip
+    staying = count - 1 - math.floor(count * dropouts + 1e-9)
+    fails = math.log2(count) + _log2_tail(staying, 1 - chance, staying - needed + 1)
+    shape = Shape(threshold=threshold, degree=degree, shares=needed)
+    return shape if fails <= -FAILURE_BITS - _MARGIN else None
+
+
+def _partitions(count: int, many: int, threshold: int, chance: float) -> NDArray[np.float64]:
+    """For parts of 1, 2, ... honest survivors: log2 of the expected number that no edge joins to the other ones."""
+    honest = count - many
+    part = np.arange(1, honest // 2 + 1)
+    rest = np.maximum(part, threshold - many - part)
+    logs = _log2_factorials(count)
+    choices = logs[honest] - logs[part] - logs[honest - part] + (honest - part) + math.log2(honest)
+    return choices + part * rest * math.log2(1 - chance)
+
+
+def _slack(parts: NDArray[np.float64], bits: float) -> int:
+    """The size up to which parts are not excluded: those above it together have probability <= 2**-bits."""
+    sums = np.logaddexp2.accumulate(parts[::-1])[::-1]
+    return int(np.count_nonzero(np.maximum.accumulate(sums[::-1])[::-1] > -bits))
+
+
+def _log2_tail(trials: int, chance: float, least: int) -> float:
+    """log2 of the probability that a binomial variable is at least `least`."""
+    if least <= 0:
+        return 0.0
+    hits = np.arange(least, trials + 1)
+    logs = _log2_factorials(trials)
+    terms = logs[trials] - logs[hits] - logs[trials - hits]
+    return _log2_sum(terms + hits * math.log2(chance) + (trials - hits) * math.log2(1 - chance))
+
+
+def _log2_sum(terms: NDArray[np.float64]) -> float:
+    return float(np.logaddexp2.reduce(terms)) if len(terms) else -math.inf
+
+
+@lru_cache(maxsize=8)
+def _log2_factorials(most: int) -> NDArray[np.float64]:
+    return np.concatenate(([0.0], np.cumsum(np.log2(np.arange(1, most + 1)))))
