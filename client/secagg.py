@@ -9,25 +9,50 @@
 State is in memory only: a device that restarts has dropped out, which the protocol allows for.
 """
 
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import NoReturn, TypeVar
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
 from numpy.typing import NDArray
 
 from client.secagg_checks import (
-    Floor, Roster, check_agreement, check_incoming, check_roll, check_setting, read_list, read_survivors,
-)  # fmt: skip
+    Floor,
+    Roster,
+    check_agreement,
+    check_incoming,
+    check_roll,
+    check_setting,
+    read_list,
+    read_survivors,
+)
 from shared.errors import InputError
 from shared.secagg import masks, shamir, statements
 from shared.secagg.packing import Vector, lane, pack
 from shared.secagg.words import (
-    KEY_BYTES, SEALED_BYTES, Agreement, Incoming, KeyList, KeyOffer, Masked, Reveal, Roll, Setting, Shares, Survivors,
-    UnmaskRequest, UnsafeAggregation, decoded, encoded, pieces,
-)  # fmt: skip
+    KEY_BYTES,
+    SEALED_BYTES,
+    Agreement,
+    Incoming,
+    KeyList,
+    KeyOffer,
+    Masked,
+    Reveal,
+    Roll,
+    Setting,
+    Shares,
+    Survivors,
+    UnmaskRequest,
+    UnsafeAggregation,
+    decoded,
+    encoded,
+    pieces,
+)
 from shared.sequence import fingerprint_of
 
 _NONE = bytes(KEY_BYTES)
+
+V = TypeVar("V")
 
 
 class Member:
@@ -38,9 +63,7 @@ class Member:
     different cohorts show what one device added, so whoever calls must not `mask` it again in a later attempt.
     """
 
-    def __init__(
-        self, *, setting: Setting, identity: ec.EllipticCurvePrivateKey, roster: Roster, floor: Floor
-    ) -> None:
+    def __init__(self, *, setting: Setting, identity: ec.EllipticCurvePrivateKey, roster: Roster, floor: Floor) -> None:
         """`identity` is the device's long-term key; `roster` must hold it, and everyone it may be grouped with."""
         check_setting(setting, floor)
         self.device = fingerprint_of(identity)
@@ -69,7 +92,7 @@ class Member:
         """Check the cohort, then deal shares of the mask key and of the seed to every neighbour and to itself."""
         self._turn("share")
         self._view = view = read_list(shown, setting=self._setting, own=self._offer, roster=self._roster)
-        self._agreed = [self._agree(self._cipher_key, cipher) for cipher, _ in view.keys]
+        self._agreed = self._agree(self._cipher_key, [cipher for cipher, _ in view.keys])
         holders = sorted((*view.neighbours, view.position))
         points = [holder + 1 for holder in holders]
         keys = shamir.split(self._mask_key, threshold=view.cohort.shape.shares, points=points)
@@ -78,7 +101,9 @@ class Member:
         dealt = dict(zip(holders, zip(keys, seeds, strict=True), strict=True))
         self._step = "mask"
         return Shares(
-            sealed=encoded(b"".join(self._seal(other, dealt[other], secret) for other, secret in self._near())),
+            sealed=encoded(
+                b"".join(self._seal(other, dealt[other], secret) for other, secret in self._near(self._agreed))
+            ),
             marks=encoded(b"".join(self._marks(holder, *dealt[holder]) for holder in holders)),
             seed_mark=encoded(statements.seed_mark(cohort=view.cohort.digest, device=self.device, seed=self._seed)),
         )
@@ -92,10 +117,11 @@ class Member:
         masked = self._checked(vector)
         digest, view = self._setting.digest(), self._view
         own = masks.self_mask(self._seed, setting=digest, device=self.device)
+        near = [(view.name(other), key) for other, (_, key) in self._near(view.keys) if self._dealers[other]]
+        secrets = self._agree(self._mask_key, [key for _, key in near])
         pairs = [
-            masks.pair_mask(self._agree(self._mask_key, key), setting=digest, me=self.device, other=view.name(other))
-            for other, (_, key) in zip(view.neighbours, view.keys, strict=True)
-            if self._dealers[other]
+            masks.pair_mask(secret, setting=digest, me=self.device, other=other)
+            for (other, _), secret in zip(near, secrets, strict=True)
         ]
         masks.apply(masked, [own, *pairs])
         masked &= masked.dtype.type(2**self._setting.bits - 1)
@@ -144,15 +170,15 @@ class Member:
     def _refuse(self, why: str) -> NoReturn:
         raise UnsafeAggregation(why)
 
-    def _agree(self, private: bytes, public: bytes) -> bytes:
+    def _agree(self, private: bytes, publics: list[bytes]) -> list[bytes]:
         try:
-            return masks.agree(private, public)
+            return masks.agree(private, *publics)
         except ValueError:
             raise UnsafeAggregation("a neighbour's key is no usable X25519 key") from None
 
-    def _near(self) -> list[tuple[int, bytes]]:
-        """Each neighbour with the secret that it shares with this device's cipher key."""
-        return list(zip(self._view.neighbours, self._agreed, strict=True))
+    def _near(self, values: Sequence[V]) -> list[tuple[int, V]]:
+        """Each neighbour's position with its value."""
+        return list(zip(self._view.neighbours, values, strict=True))
 
     def _seal(self, other: int, shares: tuple[bytes, bytes], secret: bytes) -> bytes:
         bound = self._view.cohort.digest
@@ -168,12 +194,14 @@ class Member:
 
     def _keep(self, sealed: bytes) -> None:
         """Open what the neighbours sealed; what does not open costs its sender's share, not this device's part."""
-        senders = [(other, secret) for other, secret in self._near() if self._dealers[other]]
+        senders = [(other, secret) for other, secret in self._near(self._agreed) if self._dealers[other]]
         if len(sealed) != SEALED_BYTES * len(senders):
             self._refuse("not every neighbour that dealt has its shares here")
         for (other, secret), data in zip(senders, pieces(sealed, SEALED_BYTES), strict=True):
             bound, sender = self._view.cohort.digest, self._view.name(other)
-            self._held[other] = masks.unseal(secret, data, bound=bound, sender=sender, receiver=self.device) or 2 * _NONE
+            self._held[other] = (
+                masks.unseal(secret, data, bound=bound, sender=sender, receiver=self.device) or 2 * _NONE
+            )
 
     def _checked(self, vector: Vector) -> Vector:
         """A copy to mask, or `InputError` for what the setting does not describe."""

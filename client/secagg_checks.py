@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,19 @@ from shared.secagg import graph, statements
 from shared.secagg.cohort import Cohort
 from shared.secagg.graph import Shape
 from shared.secagg.words import (
-    KEY_BYTES, PREFIX_BYTES, Incoming, KeyList, KeyOffer, Roll, Setting, Survivors, UnmaskRequest, UnsafeAggregation,
-    decoded, pieces,
-)  # fmt: skip
+    KEY_BYTES,
+    PREFIX_BYTES,
+    Incoming,
+    KeyList,
+    KeyOffer,
+    Roll,
+    Setting,
+    Survivors,
+    UnmaskRequest,
+    UnsafeAggregation,
+    decoded,
+    pieces,
+)
 from shared.sequence import device_fingerprint
 
 Roster = Mapping[str, bytes]
@@ -127,7 +138,7 @@ def _members(shown: KeyList, roster: Roster) -> tuple[str, ...]:
     for device in roster:
         known[device[: 2 * PREFIX_BYTES]] = "" if device[: 2 * PREFIX_BYTES] in known else device
     prefixes = [prefix.hex() for prefix in pieces(decoded(shown.prefixes), PREFIX_BYTES)]
-    if any(low >= high for low, high in zip(prefixes, prefixes[1:], strict=False)):
+    if any(low >= high for low, high in pairwise(prefixes)):
         raise UnsafeAggregation("the coordinator's list names a device twice or is out of order")
     members = tuple(known.get(prefix, "") for prefix in prefixes)
     if not all(members):

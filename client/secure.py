@@ -110,10 +110,13 @@ class SecureRounds:
         return messages.pack("reveal", member.unmask(messages.unpack(message.content, "request", UnmaskRequest)))
 
     def _join(self, desk: Desk, plan: RoundPlan) -> Member:
-        floor = Floor(minimum_cohort=desk.settings.floor.min_cohort)
+        floor, held = Floor(minimum_cohort=desk.settings.floor.min_cohort), roster(desk)
         assert desk.task.distributed is not None
+        assert plan.secure is not None
+        if held.number < plan.secure.roster:
+            raise NotEligible(f"this device waits for roster {plan.secure.roster}; it holds {held.number}")
         setting = setting_of(plan, desk.task.distributed)
-        return Member(setting=setting, identity=load_key(desk.place.home), roster=roster(desk).keys, floor=floor)
+        return Member(setting=setting, identity=load_key(desk.place.home), roster=held.keys, floor=floor)
 
     def _find(self, desk: Desk, plan: RoundPlan) -> Open:
         with self._lock:

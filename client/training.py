@@ -21,6 +21,7 @@ from shared.network import build, load
 from shared.noise import CipherStream
 from shared.rounds import RoundPlan
 from shared.tasks import Task
+from shared.updates import clip
 
 
 class CipherNoise(DPOptimizer):
@@ -126,9 +127,3 @@ def prepare(
         return module, CrossEntropyLoss(reduction="sum"), CipherOptimizer(descent, plan=plan, stream=stream)
     module = BookKeepingModule(network, max_grad_norm=plan.max_grad_norm)
     return module, BookKeepingLoss(module), BookKeepingOptimizer(descent, plan=plan, stream=stream)
-
-
-def clip(update: NDArray[np.float32], max_norm: float) -> NDArray[np.float32]:
-    """Scale `update` down to an L2 norm of at most `max_norm`: post-processing that keeps one device in bounds."""
-    norm = float(np.linalg.norm(update))
-    return update if norm <= max_norm else (update * np.float32(max_norm / norm)).astype(np.float32)

@@ -81,7 +81,9 @@ class Conductor:
     def _tell_news(self, devices: list[Device]) -> None:
         """Wake the resting polls when something changed that a device may ask for; rounds' progress is not that."""
         releases = self._store.releases()
-        self.release = max((release.number for release in releases), default=0)
+        roster = self._store.roster()
+        # A number that grows with each release and each roster tells devices to look; what they find is signed.
+        self.release = max((release.number for release in releases), default=0) + (roster.number if roster else 0)
         tasks = [(task.name, task.revision) for task in self._store.tasks()]
         news = (self.release, tasks, [(device.name, device.state) for device in devices])
         if news != self._news:

@@ -18,6 +18,7 @@ from shared.aggregation import Aggregation
 from shared.compression import decode, most_bytes, public_seed
 from shared.errors import InputError, WireError
 from shared.rounds import RoundPlan, TrainReport
+from shared.updates import clip
 
 Updates = dict[str, NDArray[np.float32]]
 Watch = Callable[[Replies], bool]
@@ -86,7 +87,8 @@ def _read_update(content: RecordDict, plan: RoundPlan, size: int, name: str) -> 
         raise WireError(f"report is for round {report.round_number} of run {report.run_id}, not for this one")
     update = _unpack(content, plan, size, name)
     check_update(update, plan)
-    return update, bool(report.within)
+    # What decoding may have lengthened weighs no more than an update that travelled whole.
+    return clip(update, plan.max_update_norm), bool(report.within)
 
 
 def _unpack(content: RecordDict, plan: RoundPlan, size: int, name: str) -> NDArray[np.float32]:

@@ -9,7 +9,8 @@ from server.store import Store
 from shared import wire
 from shared.drift import SurveyRole
 from shared.errors import InputError, WireError
-from shared.modes import Mode
+from shared.modes import Distributed, Mode
+from shared.secure import fewest
 from shared.tasks import Task, Window
 from shared.training import Training
 
@@ -27,10 +28,8 @@ def campaign(
     if not 1 <= enough <= asked:
         raise InputError(f"quorum must lie between 1 and the cohort of {asked}, got {enough}")
     check_terms(task, training, mode)
-    if mode == "distributed" and task.distributed and asked < task.distributed.min_cohort:
-        raise InputError(
-            f"secure aggregation of {task.name!r} takes {task.distributed.min_cohort} devices, not {asked}"
-        )
+    if task.distributed and mode == "distributed":
+        _check_cohort(task.distributed, asked, task.name)
     return CampaignRequest(
         task=task.name, window=window, training=training, base_version=base_of(store, task, base_version),
         quorum=enough, cohort=asked, deadline_seconds=deadline_seconds, mode=mode, reserve=reserve,
@@ -52,6 +51,14 @@ def survey(
         quorum=enough, deadline_seconds=deadline_seconds, contract=features and bool(task.contract.rules),
         outcomes=features and task.drift.outcome_noise_multiplier is not None,
     )  # fmt: skip
+
+
+def _check_cohort(terms: Distributed, asked: int, name: str) -> None:
+    if (sure := fewest(terms, asked)) < terms.min_cohort:
+        raise InputError(
+            f"{asked} devices make sure of a sum of {sure}, and {name!r} promises sums of {terms.min_cohort} or more; "
+            "ask a larger cohort"
+        )
 
 
 def training_in(task: Task, mode: Mode) -> Training:

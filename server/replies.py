@@ -11,7 +11,7 @@ from typing import Any
 
 from flwr.app import Error, Message
 from flwr.app.message import make_message
-from flwr.common.serde import metadata_from_proto
+from flwr.common.serde_utils import metadata_from_proto
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
 from flwr.proto.message_pb2 import Metadata as MetadataProto
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest

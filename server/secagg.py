@@ -12,7 +12,7 @@ name, when too few are left. A device has one message for each step; a late or a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -23,9 +23,25 @@ from shared.secagg import graph, masks, statements
 from shared.secagg.cohort import Cohort
 from shared.secagg.packing import Vector, lane, unpack
 from shared.secagg.words import (
-    KEY_BYTES, MARK_BYTES, PREFIX_BYTES, SEALED_BYTES, Agreement, Incoming, KeyList, KeyOffer, Masked, Reveal, Roll,
-    Setting, Shares, Survivors, UnmaskRequest, decoded, encoded, pieces,
-)  # fmt: skip
+    KEY_BYTES,
+    MARK_BYTES,
+    PREFIX_BYTES,
+    SEALED_BYTES,
+    Agreement,
+    Incoming,
+    KeyList,
+    KeyOffer,
+    Masked,
+    Reveal,
+    Roll,
+    Setting,
+    Shares,
+    Survivors,
+    UnmaskRequest,
+    decoded,
+    encoded,
+    pieces,
+)
 
 __all__ = ["Aggregation", "AggregationFailed", "Total"]
 
@@ -89,10 +105,8 @@ class Aggregation:
         statement = statements.offer_statement(setting=self._setting.digest(), device=device, keys=offer.keys())
         if not statements.signed(self._roster[device], statement, offer.signature):
             raise WireError("the keys are not signed by the device for this attempt")
-        probe = masks.new_key()
         try:
-            for key in pieces(offer.keys(), KEY_BYTES):
-                masks.agree(probe, key)
+            masks.agree(masks.new_key(), *pieces(offer.keys(), KEY_BYTES))
         except ValueError:
             raise WireError("the keys are no usable X25519 keys") from None
         self._devices[device] = _Device(offer=offer)
@@ -105,7 +119,7 @@ class Aggregation:
         members = tuple(sorted(self._devices))
         leaves = b"".join(statements.leaf(self._devices[device].offer.keys()) for device in members)
         shape = graph.shape_for(len(members), colluders=self._setting.colluders, dropouts=self._setting.dropouts)
-        shape = replace(shape, threshold=max(shape.threshold, self._setting.minimum_cohort))
+        shape = graph.raised(shape, threshold=self._setting.minimum_cohort, count=len(members))
         self._cohort = Cohort(setting=self._setting.digest(), members=members, leaves=leaves, shape=shape)
         for position, device in enumerate(members):
             self._devices[device].neighbours = tuple(int(other) for other in self._cohort.neighbours(position))
@@ -172,7 +186,9 @@ class Aggregation:
             for place in self._dealers
             if (shares := members[place].shares) is not None
         }
-        self._unmasking = Unmasking(setting=self._setting, cohort=self.cohort, dealt=dealt, survivors=frozenset(survivors))
+        self._unmasking = Unmasking(
+            setting=self._setting, cohort=self.cohort, dealt=dealt, survivors=frozenset(survivors)
+        )
         self._unmasking.possible("masked", survivors)
         dropped = [place for place in self._dealers if not members[place].masked]
         self._survivors = Survivors(survivors=self.cohort.map_of(survivors), dropped=self.cohort.map_of(dropped))

@@ -27,7 +27,7 @@ from shared.secagg.choosing import Demand, choose
 from shared.secagg.encoding import decode
 from shared.secagg.packing import packed_size
 from shared.secagg.words import Agreement, KeyOffer, Masked, Reveal, Shares
-from shared.secure import SecureRound, setting_of
+from shared.secure import SecureRound, fewest, no_help, setting_of
 from shared.sequence import device_fingerprint
 from shared.training import Training
 
@@ -135,7 +135,7 @@ def ask(
 ) -> tuple[RoundPlan, Answer]:  # fmt: skip
     """Ask a cohort of nodes, by name, to train from `weights` of shape `(size,)` under secure aggregation."""
     noise = noise_for(request.training, terms, size=len(weights), devices=max(len(cohort), terms.min_cohort))
-    planned = plan(secure=SecureRound(noise=noise, seed=secrets.token_hex(32)))
+    planned = plan(secure=SecureRound(noise=noise, seed=secrets.token_hex(32), roster=roster.number))
     steps = Steps(grid, planned, terms, cohort, roster, watch=watch)
     try:
         update, names = steps.run(weights, deadline_seconds=request.deadline_seconds)
@@ -153,7 +153,7 @@ def noise_for(training: Training, terms: Distributed, *, size: int, devices: int
         Demand(
             length=size, bound=training.max_update_norm,
             record_clip=training.max_grad_norm * training.learning_rate / training.normalizer, devices=devices,
-            threshold=terms.fewest(devices), colluders=terms.most_colluders(devices),
+            threshold=fewest(terms, devices), colluders=no_help(terms, devices),
             noise_multiplier=training.noise_multiplier,
         )
     )  # fmt: skip

@@ -32,9 +32,7 @@ class Dealt:
 class Unmasking:
     """Collects shares of survivors' seeds and dropped members' mask keys; `dealt` is by position."""
 
-    def __init__(
-        self, *, setting: Setting, cohort: Cohort, dealt: dict[int, Dealt], survivors: frozenset[int]
-    ) -> None:
+    def __init__(self, *, setting: Setting, cohort: Cohort, dealt: dict[int, Dealt], survivors: frozenset[int]) -> None:
         self.survivors = survivors
         self.suspects: set[int] = set()
         self._setting, self._cohort, self._dealt = setting.digest(), cohort, dealt
@@ -80,14 +78,12 @@ class Unmasking:
         name = self._cohort.members[place]
         if place in self.survivors:
             return [masks.self_mask(secret, setting=self._setting, device=name)]
+        near = [other for other in self._dealt[place].neighbours if other in self.survivors]
+        keys = [decoded(self._dealt[other].offer.mask_key) for other in near]
         return [
-            masks.pair_mask(
-                masks.agree(secret, decoded(self._dealt[other].offer.mask_key)),
-                setting=self._setting, me=self._cohort.members[other], other=name,
-            )
-            for other in self._dealt[place].neighbours
-            if other in self.survivors
-        ]  # fmt: skip
+            masks.pair_mask(shared, setting=self._setting, me=self._cohort.members[other], other=name)
+            for other, shared in zip(near, masks.agree(secret, *keys), strict=True)
+        ]
 
     def _secret(self, place: int) -> bytes | None:
         """A member's secret, or None if it is not the one that it committed to."""

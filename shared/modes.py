@@ -4,7 +4,6 @@
 (secure aggregation). `central`: the coordinator adds it, and is trusted to.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,15 +44,6 @@ class Distributed:
             raise ValueError("a round under secure aggregation is one step over all rows: sample_rate 1.0, steps 1")
         if not 0 < self.min_noise_multiplier <= self.training.noise_multiplier:
             raise ValueError("min_noise_multiplier must be positive and at most the training's noise_multiplier")
-
-
-    def fewest(self, cohort: int) -> int:
-        """How many of a cohort must stay to the end: more than two thirds, whatever the rounding."""
-        return max(math.ceil(self.threshold * cohort), 2 * cohort // 3 + 1)
-
-    def most_colluders(self, cohort: int) -> int:
-        """How many of a cohort may work together with the coordinator."""
-        return math.ceil(self.colluders * cohort)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,13 @@
 """A round under secure aggregation, as a plan says it: the noise in shares, and who counts; and what it costs a device."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from shared.distributed import DistributedNoise, device_event, record_event
 from shared.modes import Distributed
 from shared.privacy import Cost
+from shared.secagg.graph import colluding, least_threshold, stray
 from shared.secagg.words import Setting
 
 if TYPE_CHECKING:
@@ -14,10 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecureRound:
-    """How one round is summed; all public. `seed` (hex) rotates the updates, and is drawn after the weights are known."""
+    """How one round is summed; all public.
+
+    `seed` (hex) rotates the updates, and is drawn after the weights are known. `roster` is the one that the cohort was
+    chosen from: a device that holds an older one takes part once it has it.
+    """
 
     noise: DistributedNoise
     seed: str
+    roster: int
 
     def __post_init__(self) -> None:
         """Refuse a seed that is none."""
@@ -26,7 +33,19 @@ class SecureRound:
 
     def in_common(self) -> "SecureRound":
         """The same without what changes from round to round."""
-        return replace(self, seed="0" * 64)
+        return replace(self, seed="0" * 64, roster=0)
+
+
+def fewest(terms: Distributed, devices: int) -> int:
+    """How many of so many devices must stay to the end of a round."""
+    return max(
+        math.ceil(terms.threshold * devices - 1e-9), least_threshold(devices, colluding(devices, terms.colluders))
+    )
+
+
+def no_help(terms: Distributed, devices: int) -> int:
+    """How many of a sum's devices may not hide another: those that collude, and those that could be cut off from it."""
+    return colluding(devices, terms.colluders) + stray(devices)
 
 
 def cost(secure: SecureRound) -> Cost:
@@ -45,9 +64,9 @@ def shortfall(secure: SecureRound, terms: Distributed, *, min_cohort: int) -> st
     least = max(terms.min_cohort, min_cohort)
     if noise.threshold < least:
         return f"a sum of {noise.threshold} devices is smaller than the {least} demanded here"
-    if noise.threshold < terms.fewest(noise.devices):
-        return f"a threshold of {noise.threshold} of {noise.devices} is below {terms.fewest(noise.devices)}"
-    if noise.colluders < terms.most_colluders(noise.devices):
+    if noise.threshold < fewest(terms, noise.devices):
+        return f"a threshold of {noise.threshold} of {noise.devices} is below {fewest(terms, noise.devices)}"
+    if noise.colluders < no_help(terms, noise.devices):
         return f"noise sized for {noise.colluders} colluders of {noise.devices} is less than the task demands"
     if noise.encoding.bits > terms.bits:
         return f"sums of {noise.encoding.bits} bits take more than the task's {terms.bits}"

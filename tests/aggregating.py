@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any, TypeVar
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,6 +16,8 @@ from shared.secagg.packing import Vector, lane
 from shared.secagg.words import Setting
 from shared.sequence import device_fingerprint
 from shared.signing import public_key_bytes
+
+M = TypeVar("M")
 
 STEPS = ("keys", "shares", "masked", "agree", "unmask")
 
@@ -31,7 +34,7 @@ def roster(count: int) -> dict[str, bytes]:
     return {device: public_key_bytes(key.public_key()) for device, key in identities(count).items()}
 
 
-def setting(**changes: object) -> Setting:
+def setting(**changes: Any) -> Setting:
     common = {"run_id": 7, "round_number": 3, "task": "flights", "attempt": 0, "bits": 20, "length": 10}
     return wire.decode(Setting, {**common, "minimum_cohort": 3, "colluders": 0.0, "dropouts": 0.3, **changes})
 
@@ -39,16 +42,14 @@ def setting(**changes: object) -> Setting:
 def vectors(chosen: Setting, count: int, seed: int = 1) -> list[Vector]:
     random = np.random.default_rng(seed)
     kind = lane(chosen.bits)
-    return [
-        random.integers(0, 2**chosen.bits - 1, chosen.length, dtype=kind.type, endpoint=True) for _ in range(count)
-    ]
+    return [random.integers(0, 2**chosen.bits - 1, chosen.length, dtype=kind.type, endpoint=True) for _ in range(count)]
 
 
 def sum_of(chosen: Setting, some: Collection[Vector]) -> list[int]:
     return [sum(int(value) for value in column) % 2**chosen.bits for column in zip(*some, strict=True)]
 
 
-def crossed(message):
+def crossed(message: M) -> M:
     """The message as the other side reads it."""
     return wire.from_json(type(message), wire.to_json(message))
 
@@ -89,7 +90,9 @@ class Flock:
 
     def shares(self, here: list[Member], _: list[Vector]) -> None:
         for member in here:
-            self.coordinator.take_shares(member.device, crossed(member.share(crossed(self.coordinator.key_list(member.device)))))
+            self.coordinator.take_shares(
+                member.device, crossed(member.share(crossed(self.coordinator.key_list(member.device))))
+            )
         self.coordinator.close_shares()
 
     def masked(self, here: list[Member], inputs: list[Vector]) -> None:

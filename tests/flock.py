@@ -15,15 +15,16 @@ from server.config import Settings
 from server.founding import found
 from server.records import ACTIVE
 from server.store import Store
+from shared.tasks import Task
 
 
 class Flock:
     """A federation whose devices are online; `agents` keep a record of what they are asked and what they send."""
 
-    def __init__(self, folder: Path, names: Iterable[str]) -> None:
+    def __init__(self, folder: Path, names: Iterable[str], *, task: Task | None = None) -> None:
         self.federation = found(folder / "federation", Settings(name="flock", port=free_port(), admin_port=free_port()))
         self.store = Store(self.federation.database)
-        publish(self.federation, self.store, small_task())
+        publish(self.federation, self.store, task or small_task())
         self.coordinator = Coordinator(self.federation)
         self.agents = [Agent(folder / name, recorded=True) for name in names]
         for seed, agent in enumerate(self.agents):

@@ -15,6 +15,7 @@ from shared.architecture import size
 from shared.noise import CipherStream
 from shared.rounds import RoundPlan
 from shared.tasks import Task
+from shared.updates import clip
 
 Update = NDArray[np.float32]
 
@@ -58,9 +59,3 @@ def _descend(plan: RoundPlan, count: int, stream: CipherStream, clipped_sum: Cal
             step *= np.float32(plan.learning_rate / plan.normalizer)
             update -= step
         return clip(update, plan.max_update_norm)
-
-
-def clip(update: Update, max_norm: float) -> Update:
-    """Scale `update` down to an L2 norm of at most `max_norm`: post-processing that keeps one device in bounds."""
-    norm = float(np.linalg.norm(update))
-    return update if norm <= max_norm else (update * np.float32(max_norm / norm)).astype(np.float32)

@@ -9,10 +9,11 @@ Nothing about the draw can be chosen once the keys are known, except by trying o
 colluder other keys). So a list counts as one query to a random oracle, a bad graph has probability <= 2**-120, and
 2**80 tries find one with probability <= 2**-40. The three ways to fail, summed over the members:
 
-- colluders: at most `shares - 1 - slack` of a member's neighbours collude (tail of Binomial(colluders, p));
-- partition: any part of the honest survivors with more than `slack` members has a neighbour among the other honest
-  survivors, whoever is dropped (union bound over all parts and all sets of dropped). A smaller part cannot be
-  unmasked: a member's seed needs `shares` holders that are survivors, more than colluders and part together;
+- colluders: at most `shares - 1 - stray` of a member's neighbours collude (tail of Binomial(colluders, p));
+- partition: of two parts of the honest survivors that no edge joins, whoever is dropped, the smaller has at most
+  `stray` members (union bound over all parts and all sets of dropped). So few cannot be unmasked: a seed needs
+  `shares` surviving holders, more than colluders and part together. A sum that can be learned thus has at least
+  `least_honest` honest members in it, which is what noise must be sized for;
 - dropouts: at least `shares` neighbours of each member survive (tail of Binomial(survivors, p)): 2**-40, because
   nothing but the round is lost.
 """
@@ -53,14 +54,29 @@ def colluding(count: int, fraction: float) -> int:
     return math.ceil(count * fraction - 1e-9)
 
 
-def least_threshold(count: int) -> int:
-    """The fewest survivors of a cohort: more than two thirds of it (Bonawitz et al. 2017, section 6.2)."""
-    return 2 * count // 3 + 1
+def least_threshold(count: int, colluders: int = 0) -> int:
+    """The fewest survivors of a cohort, above two thirds; no two sets of so many can both get honest signatures.
+
+    Bonawitz et al. 2017, section 6.2: 2 * threshold > count + colluders.
+    """
+    return max(2 * count // 3, (count + colluders) // 2) + 1
 
 
-def complete(count: int) -> Shape:
+def stray(count: int) -> int:
+    """How many honest survivors a coordinator can cut off from the sum, at most, by choosing who drops out."""
+    return 0 if count <= COMPLETE else max(8, count // 200)
+
+
+def least_honest(count: int, *, colluders: float) -> int:
+    """How many honest devices' vectors (and shares of noise) are in any sum that can be learned."""
+    many = colluding(count, colluders)
+    return least_threshold(count, many) - many - stray(count)
+
+
+def complete(count: int, *, colluders: float) -> Shape:
     """The shape in which all are neighbours, and as many shares make a secret as there must be survivors."""
-    return Shape(threshold=least_threshold(count), degree=count - 1, shares=least_threshold(count))
+    threshold = least_threshold(count, colluding(count, colluders))
+    return Shape(threshold=threshold, degree=count - 1, shares=threshold)
 
 
 @lru_cache(maxsize=64)
@@ -74,32 +90,35 @@ def shape_for(count: int, *, colluders: float, dropouts: float) -> Shape:
         else:
             low = degree + 1
     found = _fit(count, low, colluders, dropouts) if low < count - 1 else None
-    return found or complete(count)
+    return found or complete(count, colluders=colluders)
+
+
+def raised(shape: Shape, *, threshold: int, count: int) -> Shape:
+    """The same shape where a sum must be of at least `threshold` members; no less protects than before."""
+    if threshold <= shape.threshold:
+        return shape
+    shares = threshold if shape.degree == count - 1 else shape.shares
+    return Shape(threshold=threshold, degree=shape.degree, shares=shares)
 
 
 def check(shape: Shape, *, count: int, colluders: float) -> None:
     """Raise `UnsafeAggregation` unless a graph of this shape protects against so many colluders."""
     many = colluding(count, colluders)
-    if not least_threshold(count) <= shape.threshold <= count:
-        raise UnsafeAggregation(f"the threshold is {shape.threshold} of {count} members; it must be above two thirds")
-    if 2 * shape.threshold <= count + many:
-        raise UnsafeAggregation(f"with {many} colluders a threshold of {shape.threshold} of {count} allows two sets of survivors")  # fmt: skip
+    if not least_threshold(count, many) <= shape.threshold <= count:
+        raise UnsafeAggregation(f"{shape.threshold} survivors of {count} are too few; it takes more than two thirds, and {least_threshold(count, many)} with {many} colluders")  # fmt: skip
     if shape.degree == count - 1:
         if shape.shares != shape.threshold:
             raise UnsafeAggregation(f"among {count} neighbours {shape.threshold} shares must make a secret, not {shape.shares}")  # fmt: skip
-    elif not 0 < shape.degree < count or privacy_bits(shape, count=count, colluders=colluders) < PRIVACY_BITS:
-        raise UnsafeAggregation(f"{shape.degree} neighbours and {shape.shares} shares do not protect against {many} colluders")  # fmt: skip
+    elif count <= COMPLETE or not 0 < shape.degree < count or privacy_bits(shape, count=count, colluders=colluders) < PRIVACY_BITS:  # fmt: skip
+        raise UnsafeAggregation(f"{shape.degree} neighbours and {shape.shares} shares do not protect {count} members against {many} colluders")  # fmt: skip
 
 
 def privacy_bits(shape: Shape, *, count: int, colluders: float) -> float:
     """Minus the binary logarithm of the probability that a sparse graph of this shape is bad for privacy."""
     many, chance = colluding(count, colluders), shape.degree / (count - 1)
-    parts = _partitions(count, many, shape.threshold, chance)
-    slack = _slack(parts, PRIVACY_BITS + 1)
-    if shape.shares <= slack:
-        return 0.0
-    close = math.log2(count) + _log2_tail(many, chance, shape.shares - slack)
-    return -_log2_sum(np.array([close, _log2_sum(parts[slack:])]))
+    close = math.log2(count) + _log2_tail(many, chance, shape.shares - stray(count))
+    cut = _log2_partitions(count, many, shape.threshold, chance)
+    return -float(np.logaddexp2(close, cut))
 
 
 def seed_of(cohort: bytes) -> bytes:
@@ -125,32 +144,24 @@ def neighbours(seed: bytes, *, position: int, count: int, degree: int) -> NDArra
 
 def _fit(count: int, degree: int, colluders: float, dropouts: float) -> Shape | None:
     """The shape of this degree that protects, if members may also drop out."""
-    many, chance, threshold = colluding(count, colluders), degree / (count - 1), least_threshold(count)
-    slack = _slack(_partitions(count, many, threshold, chance), PRIVACY_BITS + 1 + _MARGIN)
-    needed = next(
-        shares for shares in range(slack + 1, slack + many + 2)
-        if math.log2(count) + _log2_tail(many, chance, shares - slack) <= -PRIVACY_BITS - 1 - _MARGIN
-    )  # fmt: skip
+    many, chance = colluding(count, colluders), degree / (count - 1)
     staying = count - 1 - math.floor(count * dropouts + 1e-9)
-    fails = math.log2(count) + _log2_tail(staying, 1 - chance, staying - needed + 1)
-    shape = Shape(threshold=threshold, degree=degree, shares=needed)
-    return shape if fails <= -FAILURE_BITS - _MARGIN else None
+    for shares in range(stray(count) + 1, stray(count) + many + 2):
+        shape = Shape(threshold=least_threshold(count, many), degree=degree, shares=shares)
+        if privacy_bits(shape, count=count, colluders=colluders) >= PRIVACY_BITS + _MARGIN:
+            fails = math.log2(count) + _log2_tail(staying, 1 - chance, staying - shares + 1)
+            return shape if fails <= -FAILURE_BITS - _MARGIN else None
+    return None
 
 
-def _partitions(count: int, many: int, threshold: int, chance: float) -> NDArray[np.float64]:
-    """For parts of 1, 2, ... honest survivors: log2 of the expected number that no edge joins to the other ones."""
+def _log2_partitions(count: int, many: int, threshold: int, chance: float) -> float:
+    """log2 of the expected number of parts of more than `stray` honest survivors that no edge joins to the others."""
     honest = count - many
-    part = np.arange(1, honest // 2 + 1)
+    part = np.arange(stray(count) + 1, honest // 2 + 1)
     rest = np.maximum(part, threshold - many - part)
     logs = _log2_factorials(count)
     choices = logs[honest] - logs[part] - logs[honest - part] + (honest - part) + math.log2(honest)
-    return choices + part * rest * math.log2(1 - chance)
-
-
-def _slack(parts: NDArray[np.float64], bits: float) -> int:
-    """The size up to which parts are not excluded: those above it together have probability <= 2**-bits."""
-    sums = np.logaddexp2.accumulate(parts[::-1])[::-1]
-    return int(np.count_nonzero(np.maximum.accumulate(sums[::-1])[::-1] > -bits))
+    return _log2_sum(choices + part * rest * math.log2(1 - chance))
 
 
 def _log2_tail(trials: int, chance: float, least: int) -> float:

@@ -46,9 +46,10 @@ def public_key(private: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
-def agree(private: bytes, public: bytes) -> bytes:
-    """The secret that two X25519 keys share; `ValueError` for a public key of small order."""
-    return X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(public))
+def agree(private: bytes, *publics: bytes) -> list[bytes]:
+    """The secrets that an X25519 key shares with others; `ValueError` for a public key of small order."""
+    key = X25519PrivateKey.from_private_bytes(private)
+    return [key.exchange(X25519PublicKey.from_public_bytes(public)) for public in publics]
 
 
 def derive(secret: bytes, *parts: bytes) -> bytes:

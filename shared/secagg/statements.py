@@ -19,17 +19,17 @@ def leaf(keys: bytes) -> bytes:
 
 def offer_statement(*, setting: bytes, device: str, keys: bytes) -> bytes:
     """What a device signs about its keys: the setting's digest, who it is, both keys."""
-    return "\n".join(("covey secagg offer v1", setting.hex(), device, keys.hex())).encode()
+    return f"covey secagg offer v1\n{setting.hex()}\n{device}\n{keys.hex()}".encode()
 
 
 def masked_statement(*, cohort: bytes, dealers: str) -> bytes:
     """What a device signs as its masked vector leaves: the list's digest, and whose shares it had."""
-    return "\n".join(("covey secagg masked v1", cohort.hex(), dealers)).encode()
+    return f"covey secagg masked v1\n{cohort.hex()}\n{dealers}".encode()
 
 
 def survivors_statement(*, cohort: bytes, survivors: Survivors) -> bytes:
     """What a survivor signs: the list's digest, who survived, who dropped."""
-    return "\n".join(("covey secagg survivors v1", cohort.hex(), survivors.survivors, survivors.dropped)).encode()
+    return f"covey secagg survivors v1\n{cohort.hex()}\n{survivors.survivors}\n{survivors.dropped}".encode()
 
 
 def share_mark(*, cohort: bytes, dealer: str, holder: str, kind: bytes, share: bytes) -> bytes:

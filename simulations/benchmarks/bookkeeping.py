@@ -21,7 +21,7 @@ from opacus.optimizers import DPOptimizer, get_optimizer_class
 from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 from torch import Tensor, nn
 
-from client.noise import system_stream
+from shared.noise import system_stream
 from client.training import prepare
 from shared.rounds import RoundPlan
 from shared.tasks import Window

@@ -24,7 +24,7 @@ import numpy as np
 
 from client.inputs import Examples
 from client.light import clip, train
-from client.noise import system_stream
+from shared.noise import system_stream
 from shared.accounting import epsilon
 from shared.architecture import initial_weights
 from shared.features import Number

@@ -129,7 +129,19 @@ def test_wrong_shapes_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"bound": 0.0}, {"bound": math.nan}, {"block": 12}, {"block": 0}, {"bits": 1}, {"bits": 53}, {"precision": 60}],
+    [
+        {"bound": 0.0},
+        {"bound": math.nan},
+        {"block": 12},
+        {"block": 0},
+        {"block": 64},
+        {"block": 1 << 40},
+        {"precision": 5000},
+        {"precision": -5000},
+        {"bits": 1},
+        {"bits": 53},
+        {"precision": 60},
+    ],
 )
 def test_an_encoding_that_cannot_be_is_refused(changes: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"bound|block|bits|precision"):

@@ -8,7 +8,7 @@ from aggregating import STEPS, Flock, setting, sum_of, vectors
 
 from server.secagg import AggregationFailed
 from shared.errors import InputError, WireError
-from shared.secagg import graph
+from shared.secagg import graph, shamir
 
 SUBSETS = [
     (count, step, gone)
@@ -21,7 +21,7 @@ SUBSETS = [
 
 @pytest.mark.parametrize("count", [3, 4, 5])
 @pytest.mark.parametrize("step", STEPS)
-def test_every_subset_that_drops_out_at_a_step_costs_itself_or_the_round(count, step):
+def test_every_subset_that_drops_out_at_a_step_costs_itself_or_the_round(count: int, step: str) -> None:
     chosen = setting(length=3)
     inputs = vectors(chosen, count)
     for gone in (gone for n, at, gone in SUBSETS if (n, at) == (count, step)):
@@ -43,7 +43,7 @@ def test_every_subset_that_drops_out_at_a_step_costs_itself_or_the_round(count, 
         assert total.suspects == ()
 
 
-def test_members_may_drop_out_at_different_steps():
+def test_members_may_drop_out_at_different_steps() -> None:
     chosen = setting(bits=33)
     inputs = vectors(chosen, 12)
     total = Flock(12, chosen).run(inputs, {0: "keys", 3: "shares", 7: "masked", 9: "agree"})
@@ -51,7 +51,7 @@ def test_members_may_drop_out_at_different_steps():
 
 
 @pytest.mark.proof
-def test_a_sparse_graph_gives_the_sum_with_a_third_gone():
+def test_a_sparse_graph_gives_the_sum_with_a_third_gone() -> None:
     chosen = setting(bits=27, length=5000, colluders=0.02)
     inputs = vectors(chosen, 150)
     away = {place: ("shares", "masked", "masked", "agree", "unmask")[place % 5] for place in range(0, 150, 4)}
@@ -62,7 +62,7 @@ def test_a_sparse_graph_gives_the_sum_with_a_third_gone():
     assert np.array_equal(total.values, np.array(sum_of(chosen, [inputs[place] for place in stayed])))
 
 
-def test_messages_out_of_turn_or_twice_are_refused_by_the_coordinator():
+def test_messages_out_of_turn_or_twice_are_refused_by_the_coordinator() -> None:
     flock = Flock(4)
     inputs = vectors(flock.setting, 4)
     first = flock.members[0]
@@ -75,7 +75,7 @@ def test_messages_out_of_turn_or_twice_are_refused_by_the_coordinator():
         flock.coordinator.take_masked(first.device, masked, data)
 
 
-def test_a_vector_that_the_setting_does_not_describe_is_not_masked():
+def test_a_vector_that_the_setting_does_not_describe_is_not_masked() -> None:
     flock = Flock(3)
     inputs = vectors(flock.setting, 3)
     (first, *_) = flock.until("masked", inputs)
@@ -86,7 +86,7 @@ def test_a_vector_that_the_setting_does_not_describe_is_not_masked():
     assert first.mask(inputs[0], incoming)
 
 
-def test_a_member_keeps_no_secret_after_its_last_step():
+def test_a_member_keeps_no_secret_after_its_last_step() -> None:
     flock = Flock(3)
     flock.run(vectors(flock.setting, 3))
     member = flock.members[0]
@@ -96,16 +96,16 @@ def test_a_member_keeps_no_secret_after_its_last_step():
     assert not member._agreed
 
 
-def test_a_dealer_whose_shares_give_nothing_back_is_named(monkeypatch):
+def test_a_dealer_whose_shares_give_nothing_back_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     flock = Flock(4)
     liar = flock.members[2]
-    split = __import__("shared.secagg.shamir", fromlist=["split"]).split
+    split = shamir.split
 
-    def spoiled(secret, *, threshold, points):
+    def spoiled(secret: bytes, *, threshold: int, points: list[int]) -> list[bytes]:
         other = bytes(32) if secret == liar._seed else secret
         return split(other, threshold=threshold, points=points)
 
-    monkeypatch.setattr("client.secagg.shamir.split", spoiled)
+    monkeypatch.setattr(shamir, "split", spoiled)
     with pytest.raises(AggregationFailed, match="give no secret back") as failed:
         flock.run(vectors(flock.setting, 4))
     assert failed.value.culprits == (liar.device,)
