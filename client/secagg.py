@@ -29,6 +29,7 @@ from client.secagg_checks import (
 from shared.errors import InputError
 from shared.secagg import masks, shamir, statements
 from shared.secagg.packing import Vector, lane, pack
+from shared.secagg.text import decoded, encoded, pieces
 from shared.secagg.words import (
     KEY_BYTES,
     SEALED_BYTES,
@@ -44,9 +45,6 @@ from shared.secagg.words import (
     Survivors,
     UnmaskRequest,
     UnsafeAggregation,
-    decoded,
-    encoded,
-    pieces,
 )
 from shared.sequence import fingerprint_of
 
@@ -59,8 +57,9 @@ class Member:
     """One device in one attempt at one round.
 
     Every step raises `UnsafeAggregation` where the coordinator's message breaks a rule (`client.secagg_checks`) or
-    comes out of turn; the member is then of no further use. **An update may be masked once only**: two sums over
-    different cohorts show what one device added, so whoever calls must not `mask` it again in a later attempt.
+    comes out of turn; that changes nothing, and the right message may still come. **An update may be masked once
+    only**: two sums over different cohorts show what one device added, so whoever calls must not `mask` it again in a
+    later attempt.
     """
 
     def __init__(self, *, setting: Setting, identity: ec.EllipticCurvePrivateKey, roster: Roster, floor: Floor) -> None:
@@ -75,6 +74,11 @@ class Member:
         self._own_share = _NONE
         self._held: dict[int, bytes] = {}
         self._reveal: tuple[UnmaskRequest, Reveal] | None = None
+
+    @property
+    def step(self) -> str:
+        """The step that comes next: advertise, share, mask, agree or unmask; `done` after the last."""
+        return self._step
 
     def advertise(self) -> KeyOffer:
         """Offer this attempt's keys; asked again, it offers the same."""
@@ -197,6 +201,7 @@ class Member:
         senders = [(other, secret) for other, secret in self._near(self._agreed) if self._dealers[other]]
         if len(sealed) != SEALED_BYTES * len(senders):
             self._refuse("not every neighbour that dealt has its shares here")
+        self._held = {}
         for (other, secret), data in zip(senders, pieces(sealed, SEALED_BYTES), strict=True):
             bound, sender = self._view.cohort.digest, self._view.name(other)
             self._held[other] = (

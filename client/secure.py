@@ -86,8 +86,9 @@ class SecureRounds:
         What was masked before is sealed in the ledger, and answered from there.
         """
         if desk.store.charge(message.metadata.message_id) is None:
-            self._find(desk, plan)
             messages.unpack(message.content, "incoming", Incoming)
+            if (step := self._find(desk, plan).member.step) != "mask":
+                raise UnsafeAggregation(f"an update was asked for when the next step was {step}")
 
     def masked(self, desk: Desk, message: Message, plan: RoundPlan, update: NDArray[np.float64]) -> RecordDict:
         """The update as integers, with this device's share of the noise, under all masks; charged before."""
