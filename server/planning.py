@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from server import choices
 from server.records import CampaignRequest, SurveyRequest
 from server.store import Store
 from shared import wire
@@ -128,11 +129,16 @@ def check_ceiling(task: Task, training: Training) -> None:
             raise InputError(f"{name} must be at most {most} for task {task.name!r}; devices would refuse")
 
 
+_CHOICES = {"compression": choices.compression, "aggregation": choices.aggregation}
+
+
 def _setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     known = {field.name for field in fields(Training)}
     if not equals or name not in known:
         raise InputError(f"a setting is NAME=VALUE with a name of {sorted(known)}, got {text!r}")
+    if name in _CHOICES:
+        return name, _CHOICES[name](value)
     try:
         return name, int(value) if value.lstrip("-").isdigit() else float(value)
     except ValueError:
