@@ -6,7 +6,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proofs tui check coverage bench faults soak screenshots clean
+.PHONY: help demo test proofs tui check coverage bench faults audit attacks fuzz soak screenshots clean
 
 help: ## List the commands.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,16 @@ bench: $(READY) ## Print all benchmark tables (about 10 minutes).
 
 faults: $(READY) ## Kill, fill and spoil an agent everywhere, and print what held (about 4 minutes).
 	@$(BIN)/python -m simulations.faults
+
+audit: $(READY) ## Estimate epsilon from below on the code that ships, and catch its mutants (about 3 minutes).
+	@$(BIN)/python -m simulations.audit
+
+attacks: $(READY) ## Attack a federation as its members, and its updates as their reader (about 8 minutes).
+	@$(BIN)/python -m simulations.attacks.members
+	@$(BIN)/python -m simulations.attacks.data
+
+fuzz: $(READY) ## A million inputs that nobody would write, on everything that parses (about 15 minutes).
+	@$(BIN)/python -m simulations.fuzz
 
 soak: $(READY) ## Thirty minutes of predictions through swaps, kills and a coordinator that goes away.
 	@$(BIN)/python -m simulations.soak --minutes 30

@@ -26,7 +26,7 @@ from client.secagg_checks import (
     read_list,
     read_survivors,
 )
-from shared.errors import InputError
+from shared.errors import InputError, UnsafeAggregation
 from shared.secagg import masks, shamir, statements
 from shared.secagg.packing import Vector, lane, pack
 from shared.secagg.text import decoded, encoded, pieces
@@ -44,7 +44,6 @@ from shared.secagg.words import (
     Shares,
     Survivors,
     UnmaskRequest,
-    UnsafeAggregation,
 )
 from shared.sequence import fingerprint_of
 

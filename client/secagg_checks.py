@@ -7,9 +7,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.errors import UnsafeAggregation
 from shared.secagg import graph, statements
 from shared.secagg.cohort import Cohort
 from shared.secagg.graph import Shape
+from shared.secagg.text import decoded, pieces
 from shared.secagg.words import (
     KEY_BYTES,
     PREFIX_BYTES,
@@ -20,9 +22,6 @@ from shared.secagg.words import (
     Setting,
     Survivors,
     UnmaskRequest,
-    UnsafeAggregation,
-    decoded,
-    pieces,
 )
 from shared.sequence import device_fingerprint
 
@@ -74,7 +73,7 @@ def read_list(shown: KeyList, *, setting: Setting, own: KeyOffer, roster: Roster
     if pieces(leaves, KEY_BYTES)[position] != statements.leaf(own.keys()):
         raise UnsafeAggregation("the coordinator's list has other keys for this device than it offered")
     shape = Shape(threshold=shown.threshold, degree=shown.degree, shares=shown.shares)
-    graph.check(shape, count=len(members), colluders=setting.colluders)
+    graph.check(shape, count=len(members), colluders=setting.colluders, least=setting.minimum_cohort)
     cohort = Cohort(setting=setting.digest(), members=members, leaves=leaves, shape=shape)
     neighbours = tuple(int(other) for other in cohort.neighbours(position))
     return View(cohort=cohort, position=position, neighbours=neighbours, keys=_keys(shown, cohort, neighbours, own, roster))  # fmt: skip

@@ -22,12 +22,12 @@ from client.enrol import load_key
 from client.secagg import Member
 from client.secagg_checks import Floor
 from shared import messages, wire
-from shared.errors import InputError, NotEligible
+from shared.errors import InputError, NotEligible, UnsafeAggregation
 from shared.noise import system_stream
 from shared.roster import Roster
 from shared.rounds import RoundPlan
 from shared.secagg.packing import lane
-from shared.secagg.words import Incoming, KeyList, Roll, UnmaskRequest, UnsafeAggregation
+from shared.secagg.words import Incoming, KeyList, Roll, UnmaskRequest
 from shared.secure import setting_of
 
 MOST_OPEN = 16
@@ -67,18 +67,18 @@ class SecureRounds:
                 raise UnsafeAggregation("the same round was planned twice, with different terms")
             known = Open(self._join(desk, plan), plan, time.monotonic())
             self._keep(place, known)
-        return messages.pack("offer", known.member.advertise())
+        return messages.fold(RecordDict(), "offer", known.member.advertise())
 
     def shares(self, desk: Desk, message: Message, plan: RoundPlan) -> RecordDict:
         """Deal shares to the neighbours on the coordinator's list, if it is large enough for the noise."""
         member = self._find(desk, plan).member
-        shown = messages.unpack(message.content, "list", KeyList)
+        shown = messages.unfold(message.content, "list", KeyList)
         assert plan.secure is not None
         if shown.threshold < plan.secure.noise.threshold:
             raise UnsafeAggregation(
                 f"the sum may be of {shown.threshold} devices; the noise is shared out over {plan.secure.noise.threshold}"
             )
-        return messages.pack("shares", member.share(shown))
+        return messages.fold(RecordDict(), "shares", member.share(shown))
 
     def expect(self, desk: Desk, plan: RoundPlan, message: Message) -> None:
         """Refuse, before anything is charged, a round that this process cannot mask an update in.
@@ -86,29 +86,31 @@ class SecureRounds:
         What was masked before is sealed in the ledger, and answered from there.
         """
         if desk.store.charge(message.metadata.message_id) is None:
-            messages.unpack(message.content, "incoming", Incoming)
+            messages.unfold(message.content, "incoming", Incoming)
             if (step := self._find(desk, plan).member.step) != "mask":
                 raise UnsafeAggregation(f"an update was asked for when the next step was {step}")
 
     def masked(self, desk: Desk, message: Message, plan: RoundPlan, update: NDArray[np.float64]) -> RecordDict:
         """The update as integers, with this device's share of the noise, under all masks; charged before."""
         member = self._find(desk, plan).member
-        incoming = messages.unpack(message.content, "incoming", Incoming)
+        incoming = messages.unfold(message.content, "incoming", Incoming)
         assert plan.secure is not None
         noise = plan.secure.noise
         residues = contribution(update, noise, seed=bytes.fromhex(plan.secure.seed), stream=system_stream())
         masked, data = member.mask(residues.astype(lane(noise.encoding.bits)), incoming)
-        return messages.pack("masked", masked, data=data)
+        return messages.fold(RecordDict({"data": messages.packed(data)}), "masked", masked)
 
     def agree(self, desk: Desk, message: Message, plan: RoundPlan) -> RecordDict:
         """Sign the one set of survivors."""
         member = self._find(desk, plan).member
-        return messages.pack("agreement", member.agree(messages.unpack(message.content, "roll", Roll)))
+        return messages.fold(RecordDict(), "agreement", member.agree(messages.unfold(message.content, "roll", Roll)))
 
     def unmask(self, desk: Desk, message: Message, plan: RoundPlan) -> RecordDict:
         """Reveal one share of each neighbour's, never of both secrets."""
         member = self._find(desk, plan).member
-        return messages.pack("reveal", member.unmask(messages.unpack(message.content, "request", UnmaskRequest)))
+        return messages.fold(
+            RecordDict(), "reveal", member.unmask(messages.unfold(message.content, "request", UnmaskRequest))
+        )
 
     def _join(self, desk: Desk, plan: RoundPlan) -> Member:
         floor, held = Floor(minimum_cohort=desk.settings.floor.min_cohort), roster(desk)

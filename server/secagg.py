@@ -22,6 +22,7 @@ from shared.errors import WireError
 from shared.secagg import graph, masks, statements
 from shared.secagg.cohort import Cohort
 from shared.secagg.packing import Vector, lane, unpack
+from shared.secagg.text import decoded, encoded, pieces
 from shared.secagg.words import (
     KEY_BYTES,
     MARK_BYTES,
@@ -38,9 +39,6 @@ from shared.secagg.words import (
     Shares,
     Survivors,
     UnmaskRequest,
-    decoded,
-    encoded,
-    pieces,
 )
 
 __all__ = ["Aggregation", "AggregationFailed", "Total"]
@@ -118,7 +116,10 @@ class Aggregation:
             raise AggregationFailed("keys", f"{len(self._devices)} devices offered keys, fewer than {self._setting.minimum_cohort}")  # fmt: skip
         members = tuple(sorted(self._devices))
         leaves = b"".join(statements.leaf(self._devices[device].offer.keys()) for device in members)
-        shape = graph.shape_for(len(members), colluders=self._setting.colluders, dropouts=self._setting.dropouts)
+        shape = graph.shape_for(
+            len(members), colluders=self._setting.colluders, dropouts=self._setting.dropouts,
+            least=self._setting.minimum_cohort,
+        )  # fmt: skip
         shape = graph.raised(shape, threshold=self._setting.minimum_cohort, count=len(members))
         self._cohort = Cohort(setting=self._setting.digest(), members=members, leaves=leaves, shape=shape)
         for position, device in enumerate(members):

@@ -81,7 +81,7 @@ class Steps:
             "agree", self._with(plain, "roll", total.roll), ("agreement", Agreement), total.take_agreement, short
         )
         total.close_agree()
-        asked = messages.add(plain, "request", total.unmask_request())
+        asked = messages.fold(plain, "request", total.unmask_request())
         self._step("unmask", lambda _: asked, ("reveal", Reveal), total.take_reveal, short)
         found = total.finish()
         names = {device: name for name, device in self._device.items()}
@@ -92,10 +92,10 @@ class Steps:
 
     def _with(self, base: RecordDict, name: str, of: Callable[[str], object]) -> Callable[[str], RecordDict]:
         """Each device's own document beside what all of them get."""
-        return lambda device: messages.add(base, name, of(device))
+        return lambda device: messages.fold(base, name, of(device))
 
     def _take_masked(self, device: str, content: RecordDict) -> None:
-        masked = messages.unpack(content, "masked", Masked)
+        masked = messages.unfold(content, "masked", Masked)
         most = packed_size(self._setting.length, self._setting.bits)
         self._sum.take_masked(device, masked, messages.unpack_data(content, most=most))
 
@@ -115,7 +115,7 @@ class Steps:
         )
         for name, body in replies.contents.items():
             try:
-                take(self._device[name], messages.unpack(body, *answer) if answer else body)  # type: ignore[arg-type]
+                take(self._device[name], messages.unfold(body, *answer) if answer else body)  # type: ignore[arg-type]
             except WireError as error:
                 replies.failures[name] = f"{step}: {error}"[:200]
         self._left = {name: self._left[name] for name in replies.contents if name not in replies.failures}

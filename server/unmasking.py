@@ -8,7 +8,8 @@ from shared.secagg import masks, shamir, statements
 from shared.secagg.cohort import Cohort
 from shared.secagg.masks import Mask
 from shared.secagg.packing import Vector
-from shared.secagg.words import KEY_BYTES, MARK_BYTES, KeyOffer, Setting, decoded, pieces
+from shared.secagg.text import decoded, pieces
+from shared.secagg.words import KEY_BYTES, MARK_BYTES, KeyOffer, Setting
 
 
 class AggregationFailed(CoveyError):

@@ -51,6 +51,12 @@ class NotNow(Refusal):
     category: ClassVar[str] = "not-now"
 
 
+class UnsafeAggregation(Refusal):
+    """The coordinator asked for something that would show it more than the cohort's sum."""
+
+    category: ClassVar[str] = "secure-aggregation"
+
+
 class ConsentWithheld(Refusal):
     """The owner has not agreed to this task, or has paused the agent."""
 

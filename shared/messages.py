@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from shared import wire
 from shared.errors import WireError
+from shared.secagg import envelope
 
 T = TypeVar("T")
 
@@ -27,15 +28,24 @@ def pack(
     """A message's content: `document` under `name`, and the array or the bytes if there are any."""
     content = RecordDict({name: ConfigRecord({"json": wire.to_json(document)})})
     if data is not None:
-        content["data"] = ConfigRecord({"bytes": data})
+        content["data"] = packed(data)
     if array is not None:
         content["array"] = ArrayRecord({"flat": Array(np.ascontiguousarray(array, dtype=np.float32))})
     return content
 
 
-def add(content: RecordDict, name: str, document: object) -> RecordDict:
-    """The same content with one more document; what it had is shared, not copied."""
-    return RecordDict({**content, name: ConfigRecord({"json": wire.to_json(document)})})
+def fold(content: RecordDict, name: str, document: object) -> RecordDict:
+    """The same content with one more document, deflated: what a step of secure aggregation says."""
+    return RecordDict({**content, name: ConfigRecord({"folded": envelope.folded(document)})})
+
+
+def unfold(content: RecordDict, name: str, cls: type[T]) -> T:
+    """Read the deflated document called `name`, or raise `WireError`."""
+    record = content.config_records.get(name)
+    body = record.get("folded") if record is not None else None
+    if not isinstance(body, bytes) or len(body) > envelope.MOST_BYTES:
+        raise WireError(f"message carries no {name!r} document")
+    return envelope.unfolded(cls, body)
 
 
 def names(content: RecordDict) -> frozenset[str]:
@@ -69,6 +79,11 @@ def unpack_array(content: RecordDict, *, size: int) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
         raise WireError("array holds NaN or infinite values")
     return values
+
+
+def packed(data: bytes) -> ConfigRecord:
+    """Bytes as `unpack_data` reads them."""
+    return ConfigRecord({"bytes": data})
 
 
 def unpack_data(content: RecordDict, *, most: int) -> bytes:

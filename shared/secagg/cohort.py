@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shared.secagg import graph
 from shared.secagg.graph import Shape
-from shared.secagg.words import map_of, map_read
+from shared.secagg.text import map_of, map_read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
 """Who is whose neighbour, and how many of them it takes: the graph and its thresholds.
 
-In a cohort of up to 128 all are neighbours. In a large one each pair is, independently, with probability degree / (n - 1): an
-Erdos-Renyi graph drawn from the digest of the key list, as Bell et al. 2020 (section 3) draw theirs, but checked
-against a coordinator that *chooses* who drops out after it has seen the graph: their k-regular ring can be cut by
-dropping k well-chosen members, an independent graph cannot.
+In a cohort of up to 128 all are neighbours. In a large one each pair is, independently, with probability
+degree / (n - 1): an Erdos-Renyi graph drawn from the digest of the key list, as Bell et al. 2020 (section 3) draw
+theirs, but checked against a coordinator that *chooses* who drops out after it has seen the graph: their k-regular
+ring can be cut by dropping k well-chosen members, an independent graph cannot.
 
 Nothing about the draw can be chosen once the keys are known, except by trying other lists (leave somebody out, give a
 colluder other keys). So a list counts as one query to a random oracle, a bad graph has probability <= 2**-120, and
@@ -27,7 +27,7 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
-from shared.secagg.words import UnsafeAggregation
+from shared.errors import UnsafeAggregation
 
 PRIVACY_BITS = 120
 """2**-40 after a coordinator has tried 2**80 lists."""
@@ -73,24 +73,28 @@ def least_honest(count: int, *, colluders: float) -> int:
     return least_threshold(count, many) - many - stray(count)
 
 
-def complete(count: int, *, colluders: float) -> Shape:
+def complete(count: int, *, colluders: float, least: int = 0) -> Shape:
     """The shape in which all are neighbours, and as many shares make a secret as there must be survivors."""
-    threshold = least_threshold(count, colluding(count, colluders))
+    threshold = max(least, least_threshold(count, colluding(count, colluders)))
     return Shape(threshold=threshold, degree=count - 1, shares=threshold)
 
 
 @lru_cache(maxsize=64)
-def shape_for(count: int, *, colluders: float, dropouts: float) -> Shape:
-    """The smallest graph for `count` members that fails with probability <= 2**-40; complete where none is smaller."""
+def shape_for(count: int, *, colluders: float, dropouts: float, least: int = 0) -> Shape:
+    """The smallest graph for `count` members that fails with probability <= 2**-40; complete where none is smaller.
+
+    At least `least` members, and more than two thirds, must survive.
+    """
+    threshold = max(least, least_threshold(count, colluding(count, colluders)))
     low, high = (1 if count > COMPLETE else count - 1), count - 1
     while low < high:
         degree = (low + high) // 2
-        if _fit(count, degree, colluders, dropouts):
+        if _fit(count, degree, colluders, dropouts, threshold):
             high = degree
         else:
             low = degree + 1
-    found = _fit(count, low, colluders, dropouts) if low < count - 1 else None
-    return found or complete(count, colluders=colluders)
+    found = _fit(count, low, colluders, dropouts, threshold) if low < count - 1 else None
+    return found or complete(count, colluders=colluders, least=least)
 
 
 def raised(shape: Shape, *, threshold: int, count: int) -> Shape:
@@ -101,11 +105,12 @@ def raised(shape: Shape, *, threshold: int, count: int) -> Shape:
     return Shape(threshold=threshold, degree=shape.degree, shares=shares)
 
 
-def check(shape: Shape, *, count: int, colluders: float) -> None:
-    """Raise `UnsafeAggregation` unless a graph of this shape protects against so many colluders."""
+def check(shape: Shape, *, count: int, colluders: float, least: int = 0) -> None:
+    """Raise `UnsafeAggregation` unless a graph of this shape protects sums of `least` members against colluders."""
     many = colluding(count, colluders)
-    if not least_threshold(count, many) <= shape.threshold <= count:
-        raise UnsafeAggregation(f"{shape.threshold} survivors of {count} are too few; it takes more than two thirds, and {least_threshold(count, many)} with {many} colluders")  # fmt: skip
+    fewest = max(least, least_threshold(count, many))
+    if not fewest <= shape.threshold <= count:
+        raise UnsafeAggregation(f"{shape.threshold} survivors of {count} are too few; it takes more than two thirds, and {fewest} here")  # fmt: skip
     if shape.degree == count - 1:
         if shape.shares != shape.threshold:
             raise UnsafeAggregation(f"among {count} neighbours {shape.threshold} shares must make a secret, not {shape.shares}")  # fmt: skip
@@ -115,10 +120,8 @@ def check(shape: Shape, *, count: int, colluders: float) -> None:
 
 def privacy_bits(shape: Shape, *, count: int, colluders: float) -> float:
     """Minus the binary logarithm of the probability that a sparse graph of this shape is bad for privacy."""
-    many, chance = colluding(count, colluders), shape.degree / (count - 1)
-    close = math.log2(count) + _log2_tail(many, chance, shape.shares - stray(count))
-    cut = _log2_partitions(count, many, shape.threshold, chance)
-    return -float(np.logaddexp2(close, cut))
+    bad = _log2_bad(count, shape.degree, colluders=colluders, threshold=shape.threshold)
+    return -float(bad[min(max(shape.shares - stray(count), 0), len(bad) - 1)])
 
 
 def seed_of(cohort: bytes) -> bytes:
@@ -142,16 +145,24 @@ def neighbours(seed: bytes, *, position: int, count: int, degree: int) -> NDArra
     return others[drawn < np.uint64((degree << 64) // (count - 1))]
 
 
-def _fit(count: int, degree: int, colluders: float, dropouts: float) -> Shape | None:
+def _fit(count: int, degree: int, colluders: float, dropouts: float, threshold: int) -> Shape | None:
     """The shape of this degree that protects, if members may also drop out."""
-    many, chance = colluding(count, colluders), degree / (count - 1)
+    bad = _log2_bad(count, degree, colluders=colluders, threshold=threshold)
+    enough = np.flatnonzero(bad <= -PRIVACY_BITS - _MARGIN)
+    if not len(enough):
+        return None
+    shares = stray(count) + int(enough[0])
     staying = count - 1 - math.floor(count * dropouts + 1e-9)
-    for shares in range(stray(count) + 1, stray(count) + many + 2):
-        shape = Shape(threshold=least_threshold(count, many), degree=degree, shares=shares)
-        if privacy_bits(shape, count=count, colluders=colluders) >= PRIVACY_BITS + _MARGIN:
-            fails = math.log2(count) + _log2_tail(staying, 1 - chance, staying - shares + 1)
-            return shape if fails <= -FAILURE_BITS - _MARGIN else None
-    return None
+    tails = _log2_tails(staying, 1 - degree / (count - 1))
+    fails = math.log2(count) + tails[max(staying - shares + 1, 0)]
+    return Shape(threshold=threshold, degree=degree, shares=shares) if fails <= -FAILURE_BITS - _MARGIN else None
+
+
+def _log2_bad(count: int, degree: int, *, colluders: float, threshold: int) -> NDArray[np.float64]:
+    """log2 of the probability of a bad graph, by how many more than `stray` shares make a secret: 0, 1, ..."""
+    many, chance = colluding(count, colluders), degree / (count - 1)
+    cut = _log2_partitions(count, many, threshold, chance)
+    return np.logaddexp2(math.log2(count) + _log2_tails(many, chance), cut)
 
 
 def _log2_partitions(count: int, many: int, threshold: int, chance: float) -> float:
@@ -161,21 +172,15 @@ def _log2_partitions(count: int, many: int, threshold: int, chance: float) -> fl
     rest = np.maximum(part, threshold - many - part)
     logs = _log2_factorials(count)
     choices = logs[honest] - logs[part] - logs[honest - part] + (honest - part) + math.log2(honest)
-    return _log2_sum(choices + part * rest * math.log2(1 - chance))
+    return float(np.logaddexp2.reduce(choices + part * rest * math.log2(1 - chance)))
 
 
-def _log2_tail(trials: int, chance: float, least: int) -> float:
-    """log2 of the probability that a binomial variable is at least `least`."""
-    if least <= 0:
-        return 0.0
-    hits = np.arange(least, trials + 1)
-    logs = _log2_factorials(trials)
+def _log2_tails(trials: int, chance: float) -> NDArray[np.float64]:
+    """log2 of the probability that a binomial variable is at least 0, 1, ..., trials, trials + 1 (that is never)."""
+    hits, logs = np.arange(trials + 1), _log2_factorials(trials)
     terms = logs[trials] - logs[hits] - logs[trials - hits]
-    return _log2_sum(terms + hits * math.log2(chance) + (trials - hits) * math.log2(1 - chance))
-
-
-def _log2_sum(terms: NDArray[np.float64]) -> float:
-    return float(np.logaddexp2.reduce(terms)) if len(terms) else -math.inf
+    terms += hits * math.log2(chance) + (trials - hits) * math.log2(1 - chance)
+    return np.append(np.logaddexp2.accumulate(terms[::-1])[::-1], -math.inf)
 
 
 @lru_cache(maxsize=8)

@@ -6,7 +6,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shared.secagg.words import MARK_BYTES, Survivors, decoded, encoded
+from shared.secagg.text import decoded, encoded
+from shared.secagg.words import MARK_BYTES, Survivors
 from shared.signing import load_public_key
 
 _HASH = ec.ECDSA(hashes.SHA256())

@@ -11,18 +11,11 @@ is one bit for each position. Whatever goes to or from one device about its neig
 positions and names nobody: both sides draw the same graph.
 """
 
-import base64
-import binascii
 import hashlib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from shared import wire
-from shared.errors import Refusal
+from shared.secagg.text import decoded, short, sized
 from shared.sequence import is_digest
 
 KEY_BYTES = 32
@@ -41,18 +34,13 @@ MOST_MEMBERS = 2**16
 MOST_VALUES = 2**28
 
 
-class UnsafeAggregation(Refusal):
-    """The coordinator asked for something that would show it more than the cohort's sum."""
-
-    category: ClassVar[str] = "secure-aggregation"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """The public parameters of one attempt at one round; every key and signature is bound to all of them.
 
-    Vectors have `length` values modulo 2**`bits`. `colluders` is the largest fraction of a cohort that may work for
-    the coordinator, `dropouts` the fraction that may vanish without spoiling the round.
+    Vectors have `length` values modulo 2**`bits`. Every cohort, and every sum, is of `minimum_cohort` devices or more.
+    `colluders` is the largest fraction of a cohort that may work for the coordinator, `dropouts` the fraction that may
+    vanish without spoiling the round.
     """
 
     run_id: int
@@ -244,57 +232,3 @@ class Reveal:
     def __post_init__(self) -> None:
         """Refuse broken text."""
         sized(self.shares, len(decoded(self.shares)) // KEY_BYTES * KEY_BYTES, "shares")
-
-
-def encoded(data: bytes) -> str:
-    """Bytes as they travel."""
-    return base64.b64encode(data).decode()
-
-
-def decoded(text: str) -> bytes:
-    """Base64 to bytes; raise `ValueError` for anything but the one canonical spelling."""
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("it is not base64") from None
-    last = (len(data) - 1) // 3 * 3
-    if len(text) != (len(data) + 2) // 3 * 4 or (data and encoded(data[last:]) != text[-4:]):
-        raise ValueError("it is not base64 in its canonical form")
-    return data
-
-
-def sized(text: str, count: int, name: str) -> bytes:
-    """Base64 of exactly `count` bytes, or `ValueError`."""
-    data = decoded(text)
-    if len(data) != count:
-        raise ValueError(f"{name} must be {count} bytes in base64, got {len(data)}")
-    return data
-
-
-def short(text: str, name: str) -> bytes:
-    """Base64 of a signature on P-256 or P-384 (DER, at most 104 bytes), or `ValueError`."""
-    data = decoded(text)
-    if not 8 <= len(data) <= 104:
-        raise ValueError(f"{name} must be an ECDSA signature in base64")
-    return data
-
-
-def map_of(positions: Iterable[int], count: int) -> str:
-    """A map with a bit for each of `count` positions."""
-    bits = np.zeros(count, dtype=np.bool_)
-    bits[list(positions)] = True
-    return encoded(np.packbits(bits, bitorder="little").tobytes())
-
-
-def map_read(text: str, count: int, name: str) -> NDArray[np.bool_]:
-    """A map as `count` booleans, or `ValueError`."""
-    data = sized(text, (count + 7) // 8, name)
-    bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little").astype(np.bool_)
-    if bits[count:].any():
-        raise ValueError(f"{name} has bits beyond its {count} members")
-    return bits[:count]
-
-
-def pieces(data: bytes, size: int) -> Sequence[bytes]:
-    """Cut bytes into pieces of `size`."""
-    return [data[start : start + size] for start in range(0, len(data), size)]

@@ -18,6 +18,7 @@ from server import planning
 from server.app import conduct
 from server.records import CampaignRequest, Run
 from server.store import Store
+from shared import wire
 from shared.accounting import epsilon
 from shared.architecture import initial_weights
 from shared.errors import InputError
@@ -300,5 +301,7 @@ def test_a_device_that_the_roster_does_not_name_is_not_asked(quiet: Federation) 
     assert roster is not None
     short = replace(roster, number=2, devices={name: key for name, key in roster.devices.items() if name != "eva"})
     quiet.store.keep_roster(short)
+    for path in quiet.agents.values():
+        (path / "roster.json").write_bytes(wire.to_json(short))
     quiet.campaign("distributed")
     assert quiet.store.rounds()[0].cohort == DEVICES[:-1]

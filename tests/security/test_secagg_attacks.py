@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from client.secagg import Member
 from client.secagg_checks import Floor
 from server.secagg import AggregationFailed
-from shared.errors import WireError
+from shared.errors import UnsafeAggregation, WireError
 from shared.secagg import masks, statements
+from shared.secagg.text import decoded, encoded, map_of, pieces
 from shared.secagg.words import (
     PREFIX_BYTES,
     Incoming,
@@ -28,11 +29,6 @@ from shared.secagg.words import (
     Setting,
     Survivors,
     UnmaskRequest,
-    UnsafeAggregation,
-    decoded,
-    encoded,
-    map_of,
-    pieces,
 )
 from shared.sequence import device_fingerprint, fingerprint_of
 from shared.signing import public_key_bytes
@@ -142,7 +138,7 @@ def replay_offers_of_another_round(flock: Flock, offers: list[KeyOffer], me: str
 
 
 def shrink_the_cohort(flock: Flock, offers: list[KeyOffer], me: str) -> KeyList:
-    return shown(offers[:4], me)
+    return shown(offers[:3], me)
 
 
 def ask_for_fewer_survivors(flock: Flock, offers: list[KeyOffer], me: str) -> KeyList:
@@ -175,7 +171,7 @@ def list_members_out_of_order(flock: Flock, offers: list[KeyOffer], me: str) -> 
         (swap_my_own_key, "other keys for this device"),
         (sign_a_neighbours_key_with_another_identity, "not signed by that device"),
         (add_a_device_that_is_not_on_the_roster, "not on the roster"),
-        (leave_me_out, "leaves this device out|fewer than"),
+        (leave_me_out, "leaves this device out"),
         (count_one_identity_twice, "names a device twice"),
         (let_two_identities_have_the_same_keys, "same keys"),
         (let_two_identities_have_one_key_in_common, "offered twice"),
@@ -183,7 +179,7 @@ def list_members_out_of_order(flock: Flock, offers: list[KeyOffer], me: str) -> 
         (offer_a_key_of_small_order, "no usable X25519"),
         (replay_offers_of_another_attempt, "not signed by that device for this attempt"),
         (replay_offers_of_another_round, "not signed by that device for this attempt"),
-        (shrink_the_cohort, "fewer than 5"),
+        (shrink_the_cohort, "fewer than 4"),
         (ask_for_fewer_survivors, "more than two thirds"),
         (ask_for_fewer_shares, "shares must make a secret"),
         (ask_for_fewer_neighbours, "do not protect"),
@@ -192,22 +188,29 @@ def list_members_out_of_order(flock: Flock, offers: list[KeyOffer], me: str) -> 
     ],
 )
 def test_a_device_deals_no_share_to_a_cohort_that_breaks_a_rule(attack: Callable[..., Any], reason: str) -> None:
-    flock, victim, offers = offers_and_victim(setting(minimum_cohort=5))
+    flock, victim, offers = offers_and_victim(setting(minimum_cohort=4))
     with pytest.raises(UnsafeAggregation, match=reason) as refused:
         victim.share(attack(flock, offers, victim.device))
     assert refused.value.category == "secure-aggregation"
 
 
 def test_the_table_above_refuses_nothing_that_is_honest() -> None:
-    _, victim, offers = offers_and_victim(setting(minimum_cohort=5))
+    _, victim, offers = offers_and_victim(setting(minimum_cohort=4))
     assert victim.share(shown(offers, victim.device))
 
 
 def test_more_colluders_than_the_threshold_allows_are_refused() -> None:
     _, victim, offers = offers_and_victim(setting(colluders=0.33), count=7)
-    with pytest.raises(UnsafeAggregation, match="6 with 3 colluders"):
+    with pytest.raises(UnsafeAggregation, match="and 6 here"):
         victim.share(shown(offers, victim.device, threshold=5, shares=5))
     assert victim.share(shown(offers, victim.device, threshold=6, shares=6))
+
+
+def test_a_sum_of_fewer_than_the_setting_says_is_refused() -> None:
+    _, victim, offers = offers_and_victim(setting(minimum_cohort=5))
+    with pytest.raises(UnsafeAggregation, match="and 5 here"):
+        victim.share(shown(offers, victim.device))
+    assert victim.share(shown(offers, victim.device, threshold=5, shares=5))
 
 
 @pytest.mark.parametrize("changes", [{"minimum_cohort": 9}, {"colluders": 0.1}])

@@ -112,7 +112,7 @@ def refusal(content: RecordDict) -> str:
 
 def with_plan(message: Message, change: Callable[[RoundPlan], RoundPlan]) -> Message:
     plan = change(messages.unpack(message.content, "plan", RoundPlan))
-    content = messages.add(message.content, "plan", plan)
+    content = RecordDict({**message.content, **messages.pack("plan", plan)})
     return Message(content, message.metadata.dst_node_id, message.metadata.message_type, group_id="1")
 
 
@@ -134,7 +134,7 @@ def test_a_plan_that_changes_in_the_middle_is_refused(federation: Federation, st
 
 def test_an_update_is_asked_of_members_only_and_once(federation: Federation) -> None:
     content = messages.pack("plan", plan_of(), array=initial_weights(TASK))
-    assert refusal(federation.ask(messages.add(content, "incoming", {}), "train")) == "malformed"
+    assert refusal(federation.ask(messages.fold(content, "incoming", {}), "train")) == "malformed"
     assert federation.charges()[0] == 0
 
     kept: list[Message] = []

@@ -1,5 +1,6 @@
 """Secure aggregation gives the sum of those who stayed, or says at which step too few were left."""
 
+import zlib
 from itertools import combinations
 
 import numpy as np
@@ -8,7 +9,7 @@ from aggregating import STEPS, Flock, setting, sum_of, vectors
 
 from server.secagg import AggregationFailed
 from shared.errors import InputError, WireError
-from shared.secagg import graph, shamir
+from shared.secagg import envelope, graph, shamir
 
 SUBSETS = [
     (count, step, gone)
@@ -109,3 +110,17 @@ def test_a_dealer_whose_shares_give_nothing_back_is_named(monkeypatch: pytest.Mo
     with pytest.raises(AggregationFailed, match="give no secret back") as failed:
         flock.run(vectors(flock.setting, 4))
     assert failed.value.culprits == (liar.device,)
+
+
+def test_messages_fold_to_little_more_than_their_bytes_and_nothing_else_unfolds() -> None:
+    flock = Flock(30)
+    flock.until("shares", [])
+    member = flock.members[0]
+    shares = member.share(flock.coordinator.key_list(member.device))
+    data = envelope.folded(shares)
+    assert envelope.unfolded(type(shares), data) == shares
+    assert len(data) < 1.05 * (29 * 80 + 30 * 16 + 32) + 80
+    bomb = zlib.compress(bytes(2**25))
+    for wrong in (data[:-1], data + b"0", b"", b"{}", bomb, zlib.compress(b"{}")):
+        with pytest.raises(WireError):
+            envelope.unfolded(type(shares), wrong)
