@@ -15,6 +15,7 @@ from shared.endings import one_line
 from shared.errors import InputError
 from shared.privacy import PrivacyBudget
 from shared.tasks import Task, Window, parse_window, read_task
+from simulations.audit.__main__ import audit
 
 if TYPE_CHECKING:
     from flwr.app import Message
@@ -29,6 +30,9 @@ cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 def covey_sim() -> None:
     """Rehearse a federation on one machine: the code that ships, in one process."""
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+
+
+cli.command()(audit)
 
 
 @cli.command()
