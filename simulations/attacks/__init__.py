@@ -1,0 +1,1 @@
+"""Attacks on a federation: by its members, and on what leaves a device."""
