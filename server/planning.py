@@ -8,6 +8,7 @@ from server import choices
 from server.records import CampaignRequest, SurveyRequest
 from server.store import Store
 from shared import wire
+from shared.aggregation import Aggregation
 from shared.drift import SurveyRole
 from shared.errors import InputError, WireError
 from shared.modes import Distributed, Mode
@@ -29,6 +30,7 @@ def campaign(
     if not 1 <= enough <= asked:
         raise InputError(f"quorum must lie between 1 and the cohort of {asked}, got {enough}")
     check_terms(task, training, mode)
+    _check_votes(store, training, asked)
     if task.distributed and mode == "distributed":
         _check_cohort(task.distributed, asked, task.name)
     return CampaignRequest(
@@ -52,6 +54,18 @@ def survey(
         quorum=enough, deadline_seconds=deadline_seconds, contract=features and bool(task.contract.rules),
         outcomes=features and task.drift.outcome_noise_multiplier is not None,
     )  # fmt: skip
+
+
+def _check_votes(store: Store, training: Training, asked: int) -> None:
+    """Refuse a rule whose rounds hostile devices could end by staying away."""
+    rule = training.aggregation or Aggregation()
+    owners = {each.owner or f"device {each.name}" for each in store.devices() if each.state == "approved"}
+    votes = min(asked, len(owners)) if rule.by_owner else asked
+    if votes < rule.smallest_cohort:
+        raise InputError(
+            f"{rule} takes {rule.smallest_cohort} votes or more, so that hostile ones cannot end rounds by staying away; "
+            f"{votes} can be asked"
+        )
 
 
 def _check_cohort(terms: Distributed, asked: int, name: str) -> None:

@@ -52,6 +52,14 @@ class Aggregation:
         return 2 * max(self.assumed_byzantine, self.cut) + 1
 
     @property
+    def smallest_cohort(self) -> int:
+        """The fewest votes to ask for: so many that the hostile ones cannot end a round by staying away.
+
+        What they send may also be refused on arrival, which comes to the same.
+        """
+        return self.fewest + self.assumed_byzantine
+
+    @property
     def sees_each(self) -> bool:
         """Whether the rule must see updates one by one, which secure aggregation makes impossible."""
         return self.kind != "mean" or self.by_owner

@@ -154,6 +154,25 @@ def test_a_round_with_fewer_votes_than_its_rule_needs_is_abandoned(tmp_path: Pat
     assert len(town.store.versions()) == 1
 
 
+def test_liars_who_turn_the_mean_around_do_not_turn_the_median(tmp_path: Path) -> None:
+    from shared.architecture import split
+    from simulations.demo.central import auc
+
+    names = (*HONEST, "dot", "eli", "fay", "gil")
+    found: dict[str, float] = {}
+    for kind in ("mean", "median"):
+        (tmp_path / kind).mkdir()
+        town = Town(tmp_path / kind, names, liars=("fay", "gil"), lie=hostile.flip_sign)
+        rule = None if kind == "mean" else Aggregation(kind="median", assumed_byzantine=2)
+        town.campaign(rounds=5, rule=rule)
+        rows = town.members.examples["ada"]
+        matrix, bias = split(np.frombuffer(town.weights, "<f4"), TASK)
+        logits = rows.inputs @ matrix.T + bias
+        found[kind] = auc(logits[:, 1] - logits[:, 0], rows.labels)
+    assert found["mean"] < 0.3, "the liars' model says the opposite"
+    assert found["median"] > 0.8
+
+
 def test_a_free_rider_sends_what_an_honest_device_without_rows_sends(tmp_path: Path) -> None:
     (tmp_path / "rider").mkdir()
     (tmp_path / "poor").mkdir()

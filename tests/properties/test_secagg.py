@@ -14,6 +14,7 @@ from shared.errors import UnsafeAggregation, WireError
 from shared.secagg import graph, masks, shamir
 from shared.secagg.packing import lane, pack, packed_size, unpack
 
+
 @settings(max_examples=15, deadline=None)
 @given(count=st.integers(3, 6), bits=st.integers(1, 64), length=st.integers(1, 70), seed=st.integers(0, 2**32))
 def test_the_sum_is_that_of_the_inputs_modulo_two_to_the_bits(count: int, bits: int, length: int, seed: int) -> None:

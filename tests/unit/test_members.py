@@ -133,6 +133,20 @@ def test_success_is_the_share_of_lift_lost_or_of_flights_called_on_time() -> Non
     assert verdict(cells, named("backdoor trigger"), DEFENCES[1]) == pytest.approx((0.68, 0.4))
 
 
+def test_what_a_rule_loses_with_nobody_lying_is_held_against_the_shipped_mean() -> None:
+    cells = cells_of()
+    cells[HONEST.name, "multi-Krum", 20] = [found(auc=0.6)]
+    rows = {row["name"]: row["value"] for row in report(cells)}
+    assert rows["nobody lies / shipped: success"] == 0.0
+    assert rows["nobody lies / multi-Krum: success"] == pytest.approx(0.5)
+
+
+def test_several_seeds_are_shown_as_their_mean() -> None:
+    cells = cells_of()
+    cells["sign flip", "median", 20] = [found(auc=0.6), found(auc=0.7)]
+    assert verdict(cells, named("sign flip"), DEFENCES[4]) == pytest.approx((0.65, 0.25))
+
+
 @pytest.mark.parametrize(
     ("attack", "change", "expected"),
     [

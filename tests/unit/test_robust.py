@@ -132,6 +132,12 @@ def test_a_rule_is_defined_from_its_fewest_votes_on_and_says_so_below(rule: Aggr
         aggregate(votes_of(fewest - 1), rule)
 
 
+@pytest.mark.parametrize(("rule", "fewest"), RULES, ids=str)
+def test_the_smallest_cohort_can_lose_all_hostile_ones_and_still_decide(rule: Aggregation, fewest: int) -> None:
+    assert rule.smallest_cohort == fewest + rule.assumed_byzantine
+    assert aggregate(votes_of(rule.smallest_cohort - rule.assumed_byzantine), rule).shape == (6,)
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [
