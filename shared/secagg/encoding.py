@@ -32,7 +32,7 @@ _PASS = 6
 
 
 class Words(Protocol):
-    """A source of uniform 64-bit words, such as `client.noise.CipherStream`."""
+    """A source of uniform 64-bit words, such as `shared.noise.CipherStream`."""
 
     def words(self, count: int) -> NDArray[np.uint64]:
         """Return `count` uniform words, none of them returned before."""

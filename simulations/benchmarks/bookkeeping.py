@@ -21,8 +21,8 @@ from opacus.optimizers import DPOptimizer, get_optimizer_class
 from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 from torch import Tensor, nn
 
-from shared.noise import system_stream
 from client.training import prepare
+from shared.noise import system_stream
 from shared.rounds import RoundPlan
 from shared.tasks import Window
 

@@ -25,6 +25,12 @@ from shared.privacy import SampledGaussian
 MOST_NODES = 4000
 """On the contour; a few rare and small steps need more, because their losses are nearly discrete."""
 
+VANISHING = 1e-12
+"""Beside the integrand's largest value, no area is told from zero below this."""
+
+NEVER = -300.0
+"""The logarithm of a delta that nobody asks for; losses that are bounded come to it without a saddle point."""
+
 _SIDES = ("removed", "added")
 
 
@@ -103,6 +109,8 @@ def _log_delta(history: Sequence[SampledGaussian], epsilon: float, side: str) ->
     lowest: Any = optimize.minimize_scalar(height, bounds=around, method="bounded", options={"xatol": 1e-4})
     saddle = float(lowest.x)
     a, top = math.exp(saddle), height(saddle)
+    if top < NEVER:
+        return top
 
     def integrand(t: NDArray[np.float64]) -> NDArray[np.float64]:
         s = a + 1j * t
@@ -120,7 +128,8 @@ def _log_delta(history: Sequence[SampledGaussian], epsilon: float, side: str) ->
     if len(nodes) > MOST_NODES:
         raise ValueError(f"{len(nodes)} nodes are too many")
     values = np.concatenate([integrand(part).real for part in np.array_split(nodes, -(-len(nodes) // 64))])
-    return top + math.log((values.sum() - values[0] / 2) * step / math.pi)
+    area = float(values.sum() - values[0] / 2) * step / math.pi
+    return top + math.log(max(area, VANISHING))
 
 
 def _log_moments(

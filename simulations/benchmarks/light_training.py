@@ -24,11 +24,11 @@ import numpy as np
 
 from client.inputs import Examples
 from client.light import clip, train
-from shared.noise import system_stream
 from shared.accounting import epsilon
 from shared.architecture import initial_weights
 from shared.features import Number
 from shared.images import Image
+from shared.noise import system_stream
 from shared.rounds import RoundPlan
 from shared.tasks import Architecture, Classes, Task, Window, read_task
 

@@ -12,7 +12,7 @@ import numpy as np
 from client.contribution import contribution
 from client.discrete import discrete_gaussian
 from client.discrete_table import DiscreteGaussianTable
-from client.noise import CipherStream
+from shared.noise import CipherStream
 from shared.secagg.choosing import Demand, choose
 
 _DRAWS = 1 << 20

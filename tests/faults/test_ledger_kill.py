@@ -15,7 +15,7 @@ import pytest
 from client.ledger import Ledger
 from client.store import AgentStore
 from shared import accounting
-from shared.privacy import Cost, SampledGaussian
+from shared.privacy import SampledGaussian
 
 DELTA = 1e-5
 ROUND = SampledGaussian(noise_multiplier=1.2, sample_rate=1 / 32, steps=16)

@@ -11,9 +11,9 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from client.contribution import contribution
-from client.noise import CipherStream
 from shared.distributed import DistributedNoise, record_event
 from shared.errors import InputError
+from shared.noise import CipherStream
 from shared.secagg import encoding as coding
 from shared.secagg.choosing import Demand, choose, excess
 from shared.secagg.encoding import Encoding, decode, encode, residues, rotate, unrotate

@@ -18,10 +18,10 @@ from torch.nn.functional import cross_entropy
 
 from client.bookkeeping import BookKeepingLoss, BookKeepingModule
 from client.independence import require_independent
-from shared.noise import CipherStream
 from client.training import prepare
 from shared.errors import InputError
 from shared.network import build
+from shared.noise import CipherStream
 from shared.rounds import RoundPlan
 from shared.tasks import Architecture, Window
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from client.bookkeeping import BookKeepingLoss, BookKeepingModule, is_known
 from client.inputs import Examples
-from shared.noise import CipherStream
 from client.training import BookKeepingOptimizer, CipherOptimizer, prepare, train
 from shared.architecture import initial_weights
 from shared.features import encode_columns
 from shared.network import build, flatten, load
+from shared.noise import CipherStream
 from shared.rounds import RoundPlan
 from shared.tasks import Architecture, Task, Window
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from client import discrete_table
 from client.discrete import discrete_gaussian
 from client.discrete_table import DiscreteGaussianTable
-from client.noise import CipherStream
+from shared.noise import CipherStream
 
 DRAWS = 200_000
 

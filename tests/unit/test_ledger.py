@@ -28,7 +28,9 @@ def ledger() -> Iterator[Ledger]:
 
 def charge(ledger: Ledger, request: str, *events: SampledGaussian, budget: PrivacyBudget = GENEROUS) -> bytes | None:
     limits = [Limit(what="the budget", budget=budget)]
-    return ledger.charge(request, task="flights", purpose="training", cost=Cost(record=events or (ROUND,)), limits=limits)
+    return ledger.charge(
+        request, task="flights", purpose="training", cost=Cost(record=events or (ROUND,)), limits=limits
+    )
 
 
 def spent(ledger: Ledger) -> float:

@@ -13,9 +13,9 @@ from client import training
 from client.inputs import Examples, no_examples
 from client.light import clip, noise_only, train
 from client.light.network import MOST_ROWS, Network
-from shared.noise import CipherStream
 from shared.architecture import initial_weights, size
 from shared.features import encode_columns
+from shared.noise import CipherStream
 from shared.rounds import RoundPlan
 from shared.tasks import Architecture, Task, Window
 

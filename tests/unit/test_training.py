@@ -7,10 +7,10 @@ import pytest
 from machines import machine_rows, small_task
 
 from client.inputs import Examples, no_examples
-from shared.noise import CipherStream
 from client.training import clip, train
 from shared.architecture import initial_weights, size, split
 from shared.features import encode_columns
+from shared.noise import CipherStream
 from shared.rounds import RoundPlan
 from shared.tasks import Architecture, Task, Window
 
