@@ -13,14 +13,12 @@ from typing import TypeVar
 import numpy as np
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.common.serde import message_from_proto
-from flwr.proto.message_pb2 import Message as MessageProto
 from numpy.typing import NDArray
 
 from client import policy
 from client.campaigns import part_of
 from client.config import AgentHome
-from client.desk import Desk
+from client.desk import Desk, read_sealed
 from client.secure import SecureRounds
 from client.work import InProcess, Work
 from shared import messages
@@ -120,15 +118,15 @@ def _train(desk: Desk, message: Message, plan: RoundPlan, work: Work, rounds: Se
         rounds.expect(desk, plan, message)
     weights = messages.unpack_array(message.content, size=size(desk.task))
     if sealed := desk.charge(message, f"training, round {plan.number}", plan.cost, part_of(plan)):
-        return _again(sealed)
-    request = message.metadata.message_id
+        return read_sealed(sealed)
+    request, paid = message.metadata.message_id, desk.of_charged_rows(message, plan)
     if plan.mode == "distributed":
-        total = work.contribute(plan, desk.task, desk.place, weights, request=request)
+        total = work.contribute(paid, desk.task, desk.place, weights, request=request)
         return desk.seal(message, rounds.masked(desk, message, plan, total))
     if plan.mode == "central":
-        report, update = _bounded(plan, work.contribute(plan, desk.task, desk.place, weights, request=request))
+        report, update = _bounded(plan, work.contribute(paid, desk.task, desk.place, weights, request=request))
         return desk.seal(message, messages.pack("report", report, array=update))
-    update = work.train(plan, desk.task, desk.place, weights, request=request)
+    update = work.train(paid, desk.task, desk.place, weights, request=request)
     return desk.seal(message, _compressed(desk, plan, update))
 
 
@@ -164,10 +162,7 @@ def _survey(desk: Desk, message: Message, plan: SurveyPlan, work: Work) -> Messa
     policy.check_survey(plan, desk.task, desk.settings, release=current_release(desk.place))
     desk.admit()
     if sealed := desk.charge(message, f"drift survey, {plan.window}", Cost(record=plan.events)):
-        return _again(sealed)
-    return desk.seal(message, messages.pack("drift", work.survey(plan, desk.task, desk.place)))
-
-
-def _again(sealed: bytes) -> Message:
-    """Give the identical bytes that were sealed before."""
-    return message_from_proto(MessageProto.FromString(sealed))
+        return read_sealed(sealed)
+    return desk.seal(
+        message, messages.pack("drift", work.survey(desk.of_charged_rows(message, plan), desk.task, desk.place))
+    )

@@ -1,11 +1,13 @@
 """Campaigns that are charged whole, before their first output: how many of a campaign's rounds are paid for, and taken.
 
 A reservation is what makes correlated noise chargeable at all, whose rounds have no price of their own. It never gives
-anything back: rounds that are not taken stay paid.
+anything back: rounds that are not taken stay paid. All of its rounds are for the rows that the first was for, because
+those are what was charged (docs/decisions/0018).
 """
 
 from dataclasses import dataclass, replace
 
+from client.lifetimes import Alive
 from client.store import AgentStore
 from shared.errors import NotEligible
 from shared.privacy import Cost
@@ -48,12 +50,22 @@ def owed(store: AgentStore, part: Part, whole: Cost) -> Cost:
     return replace(whole, record=(), device=(), alone=())
 
 
-def take(store: AgentStore, part: Part) -> None:
-    """Count one round of the campaign; call inside the transaction that charged for it."""
+def rows_of(store: AgentStore, part: Part) -> Alive | None:
+    """The rows that a campaign was charged for; None if any row, or if it was not charged yet."""
+    row = store.db.execute(
+        "SELECT request FROM reservations JOIN charges ON charges.id = charge WHERE campaign = ?", (part.campaign,)
+    ).fetchone()
+    first = store.charge(row["request"]) if row else None
+    return first.alive if first else None
+
+
+def take(store: AgentStore, part: Part, request: str) -> None:
+    """Count one round of the campaign; call inside the transaction that charged `request` for it."""
     store.db.execute(
-        "INSERT INTO reservations (campaign, taken, last) VALUES (?, 1, ?) "
+        "INSERT INTO reservations (campaign, taken, last, charge) "
+        "VALUES (?, 1, ?, (SELECT id FROM charges WHERE request = ?)) "
         "ON CONFLICT (campaign) DO UPDATE SET taken = taken + 1, last = excluded.last",
-        (part.campaign, part.number),
+        (part.campaign, part.number, request),
     )
 
 

@@ -29,7 +29,6 @@ from flwr.proto.fleet_pb2 import (
 )
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree, PullObjectRequest, PushObjectRequest
-from flwr.proto.message_pb2 import Message as MessageProto
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.inflatable.inflatable_object import (
     InflatableObject,
@@ -109,6 +108,7 @@ class Fleet:
         self._public_key = public_key_bytes(key.public_key())
         self._stopping, self._on_link = stopping, on_link
         self._link: Link = "starting"
+        self._why = ""
         self._node = Node()
         self._random = SystemRandom()
         self._http = FleetHttpClient(
@@ -150,9 +150,7 @@ class Fleet:
 
     def heads(self) -> list[tuple[Message, ObjectTree]]:
         """Messages that wait for this device: without content, each with the names of its parts."""
-        answer: PullMessagesResponse = self._call(self._http.PullMessages, PullMessagesRequest(node=self._node))
-        heads = map(message_from_proto, answer.messages_list)
-        return list(zip(heads, answer.message_object_trees, strict=True))
+        return read_heads(self._call(self._http.PullMessages, PullMessagesRequest(node=self._node)))
 
     def fetch(self, head: Message, tree: ObjectTree) -> Message:
         """Pull the parts of a message and put it together; raise `WireError` if it is malformed."""
@@ -231,23 +229,27 @@ class Fleet:
                 break
             try:
                 answer = method(request)
-            except httpx.TransportError:
+            except httpx.TransportError as error:
                 link: Link = "unreachable"
+                why = str(error)
             except httpx.HTTPStatusError as error:
-                link = verdict(error.response.status_code, error.response.content)
+                link, why = verdict(error.response.status_code, error.response.content), ""
             else:
                 self._report("online")
                 return answer
-            self._report(link)
+            self._report(link, why)
             if reopen and link == "unknown":
                 raise Unrecognised("the coordinator does not know this session")
             rest(self._stopping, pause(attempt, link, random=self._random))
         raise Stopped("the agent is stopping")
 
-    def _report(self, link: Link) -> None:
+    def _report(self, link: Link, why: str = "") -> None:
+        """Say how this device stands, and why nothing was answered: a certificate that is refused looks like no network."""
+        if (link, why) != (self._link, self._why):
+            self._why = why
+            log.info("this device %s%s", MEANING[link], f" ({why})" if why else "")
         if link != self._link:
             self._link = link
-            log.info("this device %s", MEANING[link])
             self._on_link(link)
 
 
@@ -256,9 +258,13 @@ def _size(request: httpx.Request) -> int:
     return len(request.content) + sum(len(name) + len(value) + 4 for name, value in request.headers.raw)
 
 
-def read_sealed(sealed: bytes) -> Message:
-    """Read a reply as the ledger kept it."""
-    return message_from_proto(MessageProto.FromString(sealed))
+def read_heads(answer: PullMessagesResponse) -> list[tuple[Message, ObjectTree]]:
+    """The messages of an answer, each with the names of its parts; raise `WireError` if one cannot be read."""
+    try:
+        heads = map(message_from_proto, answer.messages_list)
+        return list(zip(heads, answer.message_object_trees, strict=True))
+    except Exception as error:  # noqa: BLE001 - Flower's parsers raise many kinds on hostile bytes
+        raise WireError(f"the list of messages cannot be read: {type(error).__name__}") from None
 
 
 def _verified(name: str, content: bytes) -> bytes:

@@ -17,13 +17,17 @@ from typing import Any
 
 from client import audit, sequence
 from client.config import AgentHome, TaskHome
+from client.levels import Line, lines
 from client.store import AgentStore, Charge
 from shared.errors import InputError, ReleaseError
 from shared.files import sync, write_whole
 from shared.tasks import Window
 
 BATCH_ROWS = 50_000
-_TIMES = ("at", "charged_at", "sealed_at", "sent_at", "agreed_at", "withdrawn_at", "labelled_at", "until")
+_TIMES = (
+    "at", "charged_at", "sealed_at", "sent_at", "agreed_at", "withdrawn_at", "labelled_at", "until", "rows_from",
+    "rows_until",
+)  # fmt: skip
 
 README = """# Everything that Covey holds about you on this device
 
@@ -141,14 +145,15 @@ def _of(home: AgentHome, read: Callable[[AgentStore], object]) -> object:
 
 
 def _charges(store: AgentStore) -> list[dict[str, Any]]:
-    return [_charge(store, charge) for charge in store.charges()]
+    paid = lines(store)
+    return [_charge(charge, paid.get(charge.id, ())) for charge in store.charges()]
 
 
-def _charge(store: AgentStore, charge: Charge) -> dict[str, Any]:
-    """A charge with what it paid for; a reply that still waits is named by its size."""
+def _charge(charge: Charge, events: tuple[Line, ...]) -> dict[str, Any]:
+    """A charge with what it paid for at every level; a reply that still waits is named by its size."""
     line = dataclasses.asdict(charge)
     reply = line.pop("reply")
-    return line | {"reply_bytes": len(reply or b""), "events": store.events_of(charge.id)}
+    return line | {"reply_bytes": len(reply or b""), "events": events}
 
 
 def _known(home: AgentHome) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from flwr.app import Context, Error, Message, RecordDict
 from flwr.proto.message_pb2 import ObjectTree
 
 from client.departures import Departures
-from client.fleet import HEARTBEAT_SECONDS, Fleet, read_sealed
+from client.desk import read_sealed
+from client.fleet import HEARTBEAT_SECONDS, Fleet
 from client.ledger import Ledger
 from client.patience import Declined, Link, Stopped, Unrecognised, pause
 from shared.errors import InputError, NotEligible, WireError

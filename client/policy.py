@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from client import clock
 from client.config import AgentHome
+from client.lifetimes import Lifetime
 from client.settings import AgentSettings, Period
 from shared import wire
 from shared.architecture import size
@@ -113,30 +114,45 @@ def check_freshness(home: AgentHome, now: datetime) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """A budget and which charges count against it: one task's or all, of the last `days` or of all time."""
+    """A budget and which charges count against it: one task's or all, of the last `days` or of all time.
+
+    With `lifetime`, which is that of the rows of the task to be charged, those that one row can have paid; what else
+    that takes is `client/exposure.py`'s to say.
+    """
 
     what: str
     budget: PrivacyBudget
     task: str | None = None
     days: float | None = None
+    lifetime: Lifetime | None = None
     level: Level = "record"
 
 
 def limits(settings: AgentSettings, task: Task) -> tuple[Limit, ...]:
     """Everything that bounds one more charge for `task`; each of them must hold.
 
-    What was spent is forgotten by none but the periods, and those only add to the budgets that forget nothing
-    (privacy rule 9). Delta is the stricter of the owner's and the task's.
+    What was spent is forgotten by the periods, which only add to the budgets beside them, and by the owner's word with
+    the rows that paid it (privacy rule 9); never for a whole device, which does not retire. Delta is the stricter of
+    the owner's and the task's.
     """
     grant, delta = settings.tasks[task.name], min(settings.budget.delta, task.privacy.delta)
     share = min(task.privacy.epsilon, grant.epsilon or math.inf)
-    whole = (
-        Limit(what="this device's budget", budget=PrivacyBudget(epsilon=settings.budget.epsilon, delta=delta)),
-        Limit(what=f"{task.name}'s share", budget=PrivacyBudget(epsilon=share, delta=delta), task=task.name),
+    whole, part = (PrivacyBudget(epsilon=epsilon, delta=delta) for epsilon in (settings.budget.epsilon, share))
+    lives = lifetime(settings, task)
+    bounds = (
+        Limit(what="this device's budget", budget=whole, lifetime=lives),
+        Limit(what=f"{task.name}'s share", budget=part, task=task.name, lifetime=lives),
     )
     if settings.device_budget:
-        whole += (Limit(what="this device's budget as a whole", budget=settings.device_budget, level="device"),)
-    return (*whole, *_periods(settings.period, None, delta), *_periods(grant.period, task.name, delta))
+        bounds += (Limit(what="this device's budget as a whole", budget=settings.device_budget, level="device"),)
+    return (*bounds, *_periods(settings.period, None, delta), *_periods(grant.period, task.name, delta))
+
+
+def lifetime(settings: AgentSettings, task: Task) -> Lifetime | None:
+    """How long the rows of a task take part; None where their owner lets none retire."""
+    if settings.row_lifetime_days is None:
+        return None
+    return Lifetime(task=task.name, column=task.timestamp, days=settings.row_lifetime_days)
 
 
 def _periods(period: Period | None, task: str | None, delta: float) -> tuple[Limit, ...]:

@@ -25,9 +25,15 @@ coordinator = {_text(settings.coordinator)}
 federation = {_text(settings.federation)}
 paused = {_flag(settings.paused)}  # true: decline every request; predictions go on
 health = {_flag(settings.health)}  # false: do not tell the coordinator how a release's self-test went
+tell_affordability = {_flag(settings.tell_affordability)}  # true: tell it there too how many more campaigns your budgets cover: 0, 1, 2-4, 5+
 trainer = {_text(settings.trainer)}  # "opacus" (needs PyTorch), "light" (NumPy), or "auto": Opacus where it is installed
 
-# The most privacy that this device may ever spend, on all tasks together; each task's own limit holds beside it.
+# A row takes part for so many days from its own timestamp on, and then never again: what rows that have retired paid no
+# longer counts against the budget, which so renews for new rows. The timestamp must be when a row came to be; one that moves
+# when the row is edited keeps it alive. Tasks without timestamps keep what they spent for ever. Left out, no row retires.
+{_row_lifetime(settings)}
+
+# The most privacy that any row may ever pay, on all tasks together; each task's own limit holds beside it.
 [budget]
 epsilon = {settings.budget.epsilon!r}
 delta = {settings.budget.delta!r}
@@ -126,6 +132,11 @@ def _edit(home: AgentHome, change: Callable[[str], str], holds: Callable[[AgentS
     if not meant:
         write_whole(home.settings_file, text.encode())
         raise InputError(f"{home.settings_file} cannot be edited safely; {instead}")
+
+
+def _row_lifetime(settings: AgentSettings) -> str:
+    days = settings.row_lifetime_days
+    return "# row_lifetime_days = 365.0" if days is None else f"row_lifetime_days = {days!r}"
 
 
 def _device_budget(settings: AgentSettings) -> str:

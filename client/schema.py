@@ -54,9 +54,18 @@ MIGRATIONS = (
         campaign TEXT PRIMARY KEY, taken INTEGER NOT NULL, last INTEGER NOT NULL
     );
     """,
+    """
+    ALTER TABLE charges ADD COLUMN dated TEXT;
+    ALTER TABLE charges ADD COLUMN rows_from INTEGER;
+    ALTER TABLE charges ADD COLUMN rows_until INTEGER;
+    ALTER TABLE reservations ADD COLUMN charge INTEGER;
+    """,
 )
 """`events.level` and `events.trust` are `shared.privacy`'s words, and `costs` adds that what trusts nobody costs the
-same if the coordinator is malicious; a reservation is a campaign that was charged whole.
+same if the coordinator is malicious; a reservation is a campaign that was charged whole, with `charge`.
+
+A charge was for the rows whose timestamp in the column `dated` lies in [`rows_from`, `rows_until`), whole Unix seconds;
+for any row, if `dated` is null.
 
 `charges.reply` is encrypted where `encrypted` is 1, `refusals.detail` where it is a blob, `audit.purpose` always.
 

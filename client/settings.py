@@ -11,6 +11,9 @@ from shared.privacy import PrivacyBudget, Trust
 
 Trainer = Literal["auto", "opacus", "light"]
 
+MOST_DAYS = 36_500
+"""A hundred years."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
@@ -121,9 +124,11 @@ class Keep:
 class AgentSettings:
     """What `agent.toml` holds; the owner may edit it, and it is read again for every request.
 
-    `coordinator` is `host:port`; `health` allows plain self-test reports; `trainer` is `auto` for Opacus where
+    `coordinator` is `host:port`; `health` allows plain self-test reports, and `tell_affordability` lets them say how many
+    more campaigns of each task fit the budgets: none, 1, 2 to 4, or more; `trainer` is `auto` for Opacus where
     PyTorch is installed. `budget` bounds all tasks together, for ever, for each row; `device_budget` does for all of
-    this device's rows at once, and then only modes that protect whole devices are taken part in.
+    this device's rows at once, and then only modes that protect whole devices are taken part in. With
+    `row_lifetime_days` a row takes part for so long from its own timestamp on, so that a budget for rows renews.
     """
 
     name: str
@@ -133,6 +138,7 @@ class AgentSettings:
     tasks: dict[str, TaskGrant] = field(default_factory=dict)
     device_budget: PrivacyBudget | None = None
     period: Period | None = None
+    row_lifetime_days: float | None = None
     floor: Floor = Floor()
     conditions: Conditions = Conditions()
     ceilings: Ceilings = Ceilings()
@@ -140,6 +146,12 @@ class AgentSettings:
     trainer: Trainer = "auto"
     paused: bool = False
     health: bool = True
+    tell_affordability: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a lifetime in which no row could take part, or that no calendar counts back."""
+        if self.row_lifetime_days is not None and not 1 <= self.row_lifetime_days <= MOST_DAYS:
+            raise ValueError(f"row_lifetime_days must lie between 1 and {MOST_DAYS}, got {self.row_lifetime_days:g}")
 
 
 def read_settings(file: Path) -> AgentSettings:

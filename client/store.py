@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from client.config import AgentHome
+from client.lifetimes import Alive
 from client.schema import MIGRATIONS
 from client.vault import SealError, Vault
 from shared.database import connect, transaction
@@ -31,7 +32,8 @@ MOST_REFUSALS = 1000
 class Charge:
     """One line of the ledger: a request that was paid for, and how far its reply got.
 
-    `reply` is as it is kept, sealed where `encrypted`; `AgentStore.reply` opens it. `sequence` counts charges.
+    `reply` is as it is kept, sealed where `encrypted`; `AgentStore.reply` opens it. `sequence` counts charges. `dated`,
+    `rows_from` and `rows_until` are which rows it was for, and None if any.
     """
 
     id: int
@@ -45,6 +47,16 @@ class Charge:
     reply: bytes | None
     encrypted: int = 0
     sequence: int = 0
+    dated: str | None = None
+    rows_from: int | None = None
+    rows_until: int | None = None
+
+    @property
+    def alive(self) -> Alive | None:
+        """The rows that were charged; None if any row was."""
+        if self.dated is None or self.rows_from is None or self.rows_until is None:
+            return None
+        return Alive(column=self.dated, start=self.rows_from, end=self.rows_until)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +102,19 @@ class AgentStore:
         """All of it or none of it, with the write lock held."""
         return transaction(self.db)
 
-    def add_charge(self, request: str, task: str, purpose: str, cost: Cost) -> None:
-        """Write a charge and what it costs, and raise the sequence; call inside `transaction`."""
+    def add_charge(
+        self, request: str, task: str, purpose: str, cost: Cost, *, at: float | None = None, alive: Alive | None = None
+    ) -> None:
+        """Write a charge and what it costs, by default now and for any row; call inside `transaction`.
+
+        This raises the sequence.
+        """
         self.db.execute("UPDATE sequence SET number = number + 1")
+        rows = (alive.column, alive.start, alive.end) if alive else (None, None, None)
         cursor = self.db.execute(
-            "INSERT INTO charges (request, task, purpose, state, charged_at, sequence) "
-            "VALUES (?, ?, ?, 'charged', ?, (SELECT number FROM sequence))",
-            (request, task, purpose, time.time()),
+            "INSERT INTO charges (request, task, purpose, state, charged_at, sequence, dated, rows_from, rows_until) "
+            "VALUES (?, ?, ?, 'charged', ?, (SELECT number FROM sequence), ?, ?, ?)",
+            (request, task, purpose, time.time() if at is None else at, *rows),
         )
         self._add_events(cursor.lastrowid, (cost,))
 

@@ -3,7 +3,7 @@
 import logging
 from threading import Event
 
-from client import audit, coordinator
+from client import affordability, audit, coordinator
 from client.audit import AuditLog
 from client.config import AgentHome, TaskHome
 from client.contacts import Contacts
@@ -70,12 +70,14 @@ def report_of(home: AgentHome, found: UpdateReport) -> InstalledReport:
     """Which releases were accepted, and how fast they were on made-up records; in fixed words, never an error's text.
 
     It speaks of the accepted release, whichever answers: a release that was put aside because of the owner's rows
-    must not show (privacy rule 14).
+    must not show (privacy rule 14). What the device can still afford is in it where its owner wants that (rule 10).
     """
     several = len(found.tasks) > 1
     words = [_words(home.task(one.task), one, named=several) for one in found.tasks]
     newest = max((one.release for one in found.tasks), default=0)
-    return InstalledReport(release=newest, detail="; ".join(filter(None, words))[:_LONGEST_DETAIL])
+    return InstalledReport(
+        release=newest, detail="; ".join(filter(None, words))[:_LONGEST_DETAIL], affords=affordability.told(home)
+    )
 
 
 def _words(place: TaskHome, found: TaskUpdate, *, named: bool) -> str:

@@ -73,10 +73,10 @@ def revoke(store: Store, name: str) -> None:
 
 
 def record_installed(store: Store, device: Device, body: bytes) -> None:
-    """Keep which release a device says that it runs."""
+    """Keep which release a device says that it runs, and what it can afford, where its owner lets it say that."""
     report = wire.from_json(InstalledReport, body, what="installed report")
-    if (report.release, report.detail) != (device.release, device.detail):
-        store.set_installed(device.name, report.release, report.detail)
+    if (report.release, report.detail, report.affords) != (device.release, device.detail, device.affords):
+        store.set_installed(device.name, report.release, report.detail, affords=report.affords)
 
 
 def roster_statement(device: Device) -> bytes:

@@ -45,6 +45,7 @@ FLEET_ROUTES = frozenset(
 SMALL_BODY = 64 * 1024
 FLEET_BODY = 32 * 1024 * 1024
 BODY_SECONDS = 120.0
+_MOST_DIGITS = 20
 _FILE = re.compile(r"(?=.{1,255}\Z)/tuf/(metadata|targets)(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
 
 FleetCall = Callable[[str, bytes, Device], Answer]
@@ -228,7 +229,8 @@ class Gateway:
         """The body, or a refusal before more than `limit` bytes are held."""
         too_large = Refused(413, "too-large", f"a body here may have {limit} bytes")
         declared = headers_of(scope).get("content-length", "0")
-        if not declared.isdigit() or int(declared) > limit:
+        # A digit in another alphabet is one for `isdigit` and none for `int`, which also refuses very many.
+        if not (declared.isascii() and declared.isdigit() and len(declared) < _MOST_DIGITS and int(declared) <= limit):
             raise too_large
         try:
             async with asyncio.timeout(BODY_SECONDS):

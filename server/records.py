@@ -5,6 +5,7 @@ from typing import Literal
 
 from shared import wire
 from shared.drift import Histogram, RuleCount, Shift, SurveyRole
+from shared.enrolment import Bucket
 from shared.modes import Mode
 from shared.tasks import Window
 from shared.training import Training
@@ -20,7 +21,8 @@ ACTIVE: tuple[RunState, ...] = ("queued", "running", "stopping")
 class Device:
     """A device as the coordinator knows it. `release` is the one it last said it runs (0: none).
 
-    `owner` is whose it is, where its invitation said so; `affords` how many more campaigns, where its owner tells.
+    `owner` is whose it is, where its invitation said so; `affords` how many more campaigns of each task
+    (`shared.enrolment.Bucket`), where its owner tells.
     """
 
     name: str
@@ -34,7 +36,7 @@ class Device:
     bytes_up: int = 0
     bytes_down: int = 0
     owner: str = ""
-    affords: str = ""
+    affords: dict[str, Bucket] = field(default_factory=dict[str, Bucket])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from server.modewords import TRUST_OF, least
 from server.records import Device, Run, SurveyRequest
 from shared import accounting, wire
 from shared.drift import counted
 from shared.errors import WireError
-from shared.privacy import SampledGaussian
+from shared.privacy import SampledGaussian, Trust
 from shared.rounds import RoundResult
 from shared.tasks import Task
 from shared.training import Training
@@ -20,7 +21,10 @@ MOST_CAMPAIGNS = 99
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spending:
-    """What one task's plans have cost one device at most, and what another campaign would."""
+    """What one task's plans have cost one device at most, and what another campaign would.
+
+    Epsilon is for single rows, whatever the modes; `trust` says against whom it holds.
+    """
 
     device: str
     rounds: int
@@ -28,16 +32,18 @@ class Spending:
     epsilon: float
     after: float
     campaigns_left: int
+    trust: Trust = "everyone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charges:
-    """What one device may have charged: how many rounds and surveys, and their events, merged."""
+    """What one device may have charged: how many rounds and surveys, their events, merged, and against whom they hold."""
 
     device: str
     rounds: int
     surveys: int
     events: History
+    trust: Trust = "everyone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +93,7 @@ def charges(
     """
     surveys = [(run, survey_events(run, task)) for run in runs if _counts(run, task)]
     approved = [device for device in devices if device.state == "approved"]
-    return tuple(
-        _charges_of(device, [paid for _, paid in _paid(device.name, task, rounds)], surveys) for device in approved
-    )
+    return tuple(_charges_of(device, list(_paid(device.name, task, rounds)), surveys) for device in approved)
 
 
 def price(each: Charges, task: Task) -> Spending:
@@ -102,6 +106,7 @@ def price(each: Charges, task: Task) -> Spending:
         epsilon=epsilon(each.events, privacy.delta),
         after=epsilon(merged([*each.events, campaign]), privacy.delta),
         campaigns_left=campaigns_left(each.events, campaign, ceiling=privacy.epsilon, delta=privacy.delta),
+        trust=each.trust,
     )
 
 
@@ -188,8 +193,16 @@ def _counts(run: Run, task: Task) -> bool:
 
 
 def _charges_of(
-    device: Device, trained: Sequence[list[SampledGaussian]], surveys: Sequence[tuple[Run, list[SampledGaussian]]]
+    device: Device,
+    trained: Sequence[tuple[RoundResult, list[SampledGaussian]]],
+    surveys: Sequence[tuple[Run, list[SampledGaussian]]],
 ) -> Charges:
     asked = [events for run, events in surveys if run.finished_at is None or device.enrolled_at <= run.finished_at]
-    events = merged(event for events in (*trained, *asked) for event in events)
-    return Charges(device=device.name, rounds=len(trained), surveys=len(asked), events=events)
+    paid = [events for _, events in trained]
+    return Charges(
+        device=device.name,
+        rounds=len(trained),
+        surveys=len(asked),
+        events=merged(event for events in (*paid, *asked) for event in events),
+        trust=least(TRUST_OF[result.plan.mode] for result, _ in trained),
+    )

@@ -26,9 +26,18 @@ _LOG_DIRECT = np.log1p(-1 / ORDERS) - np.log(ORDERS) / (ORDERS - 1)
 """What the conversion to epsilon adds at each order, but for delta."""
 
 
+_LEAST_NOISE, _MOST_NOISE = 1e-100, 1e100
+
+
 @lru_cache(maxsize=4096)
 def _one_step(noise_multiplier: float, sample_rate: float) -> NDArray[np.float64]:
-    """Divergence of one sampled Gaussian at each of `ORDERS`: a few milliseconds, and nothing from the second time on."""
+    """Divergence of one sampled Gaussian at each of `ORDERS`: a few milliseconds, and nothing from the second time on.
+
+    Beyond what floats can square, too little noise costs without bound, and more noise no less than what they can.
+    """
+    if noise_multiplier < _LEAST_NOISE:
+        return np.full(len(ORDERS), np.inf)
+    noise_multiplier = min(noise_multiplier, _MOST_NOISE)
     if sample_rate == 1.0:
         return ORDERS / (2 * noise_multiplier**2)
     return np.array([_divergence(int(order), noise_multiplier, sample_rate) for order in ORDERS])
@@ -60,16 +69,26 @@ def renyi(history: Iterable[SampledGaussian]) -> NDArray[np.float64]:
     events = list(history)
     if not events:
         return np.zeros(len(ORDERS))
-    steps = np.array([event.steps for event in events], dtype=np.float64)
-    return steps @ np.array([_one_step(event.noise_multiplier, event.sample_rate) for event in events])
+    steps = np.array([_as_float(event.steps) for event in events])
+    with np.errstate(over="ignore", invalid="ignore"):
+        return steps @ np.array([_one_step(event.noise_multiplier, event.sample_rate) for event in events])
+
+
+def _as_float(steps: int) -> float:
+    try:
+        return float(steps)
+    except OverflowError:
+        return math.inf
 
 
 def epsilon_of(divergence: NDArray[np.float64], *, delta: float) -> float:
     """The smallest epsilon that `divergence` proves at `delta`.
 
     The conversion is proposition 12 of Canonne, Kamath & Steinke (2020), "The Discrete Gaussian
-    for Differential Privacy".
+    for Differential Privacy". What is no number proves nothing: epsilon is then infinite.
     """
+    if np.isnan(divergence).any():
+        return math.inf
     if not divergence.any():
         return 0.0
     return max(0.0, float((divergence + _LOG_DIRECT - math.log(delta) / (ORDERS - 1)).min()))
@@ -80,9 +99,18 @@ def epsilon(history: Iterable[SampledGaussian], *, delta: float) -> float:
     return epsilon_of(renyi(history), delta=delta)
 
 
-def admit(history: Iterable[SampledGaussian], budget: PrivacyBudget, *, what: str = "the budget") -> float:
-    """Epsilon of a history that is about to happen; raise `BudgetExhausted`, naming `what`, if the budget forbids it."""
-    after = epsilon(history, delta=budget.delta)
+def admit(
+    history: Iterable[SampledGaussian],
+    budget: PrivacyBudget,
+    *,
+    what: str = "the budget",
+    beside: NDArray[np.float64] | float = 0.0,
+) -> float:
+    """Epsilon of a history that is about to happen; raise `BudgetExhausted`, naming `what`, if the budget forbids it.
+
+    `beside` is a divergence at each of `ORDERS` that counts as well.
+    """
+    after = epsilon_of(renyi(history) + beside, delta=budget.delta)
     if after > budget.epsilon:
         raise BudgetExhausted(f"epsilon would be {after:.2f}, but {what} grants {budget.epsilon:.2f}")
     return after

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from shared.modes import Central, CentralNoise, Unit
 from shared.privacy import Cost, SampledGaussian
 
+MOST_ROUNDS = 10_000
+"""A campaign is no longer: what its correlated noise costs is added up round by round, before a device agrees."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CentralRound:
@@ -37,6 +40,8 @@ class CentralRound:
         """Refuse what nobody can account for."""
         if self.rounds < 1 or self.participations < 1 or self.separation < 1:
             raise ValueError("rounds, participations and separation must be at least 1")
+        if self.rounds > MOST_ROUNDS:
+            raise ValueError(f"rounds must be at most {MOST_ROUNDS}, got {self.rounds}")
         if not 1 <= self.step <= self.rounds:
             raise ValueError(f"step must lie between 1 and rounds, got {self.step} of {self.rounds}")
         if (self.participations - 1) * self.separation >= self.rounds:

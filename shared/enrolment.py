@@ -5,7 +5,17 @@ headers of `shared/signing.py`; an enrolment is signed by the very key that it n
 `{"state": "pending"}` or `{"reason": …, "detail": …}` with status 400, 401, 403, 404 or 413.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from shared import wire
+
+Bucket = Literal["0", "1", "2-4", "5+"]
+"""How many more campaigns of a task's own training a device could pay for, as coarsely as it is ever told."""
+
+BUCKETS: dict[Bucket, int] = {"0": 0, "1": 1, "2-4": 2, "5+": 5}
+"""The fewest campaigns that each bucket stands for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +35,14 @@ class EnrolRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledReport:
-    """Which release a device runs now (0: none), and what its self-test said; nothing computed from examples."""
+    """Which release a device runs now (0: none), and what its self-test said; nothing computed from examples.
+
+    `affords` says, by task, how many more campaigns fit the owner's budgets; it is empty unless the owner wants it told.
+    """
 
     release: int
     detail: str = ""
+    affords: dict[str, Bucket] = field(default_factory=dict[str, Bucket], metadata=wire.LEFT_OUT_WHEN_EMPTY)
 
     def __post_init__(self) -> None:
         """Refuse what could not be shown in one line."""
@@ -36,3 +50,5 @@ class InstalledReport:
             raise ValueError(f"release must not be negative, got {self.release}")
         if len(self.detail) > 200 or not self.detail.isprintable():
             raise ValueError("detail must be at most 200 printable characters")
+        if not all(re.fullmatch("[a-z0-9][a-z0-9-]{0,63}", name) for name in self.affords):
+            raise ValueError("affords must go by the names of tasks")

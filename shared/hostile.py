@@ -59,8 +59,9 @@ def _complaints(model: ModelProto) -> Iterator[str]:
 
 
 def _foreign_parts(model: ModelProto) -> Iterator[str]:
-    domains = {opset.domain: opset.version for opset in model.opset_import}
-    inputs, outputs = ({value.name for value in values} for values in (model.graph.input, model.graph.output))
+    domains = {str(opset.domain): opset.version for opset in model.opset_import}
+    # A name that is not UTF-8 comes as bytes.
+    inputs, outputs = ({str(value.name) for value in values} for values in (model.graph.input, model.graph.output))
     if not inputs <= {"numbers", "texts"} or outputs != {SCORES}:
         yield f"it takes {sorted(inputs)} and gives {sorted(outputs)}, expected numbers and texts to {SCORES}"
     if set(domains) - {"", "ai.onnx"}:

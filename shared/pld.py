@@ -27,11 +27,21 @@ TOLERANCE = 2.5e-4
 COARSEST, FINEST = 1e-3, 2.0**-8 * 1e-3
 """Losses are told apart by this much; below the finest, rounding errors grow faster than the grid gets better."""
 
+MOST_LOSSES = 2_000_000
+"""About so many of one event are told apart; more take too long and too much memory."""
+
+MOST_EPSILON = 200.0
+"""Above it nobody needs to know more than the accountant says."""
+
+ROUNDING = 2.0**-53
+"""What composing by Fourier transforms may take from delta, a step: a few dozen times what was seen. It is kept back."""
+
 
 def epsilon(history: Iterable[SampledGaussian], *, delta: float) -> float:
-    """What a history of Gaussian events costs at `delta`, at most a thousandth above the exact epsilon up to 10^6 steps.
+    """What a history of Gaussian events costs at `delta`: from exact to a thousandth above it.
 
-    Beyond them it is still no less than exact, and no more than the accountant's. Raise `InputError` without dp-accounting.
+    So close up to 10^5 steps where delta is 10^-6 or more, and up to 10^3 at 10^-10; beyond, it is still no less than
+    exact and no more than the accountant's. Raise `InputError` without dp-accounting.
     """
     return _epsilon(_merged(history), delta)
 
@@ -39,15 +49,18 @@ def epsilon(history: Iterable[SampledGaussian], *, delta: float) -> float:
 @lru_cache(maxsize=4096)
 def _epsilon(merged: frozenset[SampledGaussian], delta: float) -> float:
     proven = accounting.epsilon(merged, delta=delta)
-    if proven == 0.0:
-        return 0.0
+    if not 0 < proven <= MOST_EPSILON:
+        return proven
+    left = delta - ROUNDING * (sum(event.steps for event in merged) + 10)
+    if left <= 0:
+        return proven
     grid = _grid(merged, proven, delta)
     composed: Any = None
     for event in sorted(merged, key=lambda each: (each.noise_multiplier, each.sample_rate)):
         one = _one_step(event.noise_multiplier, event.sample_rate, grid)
         every = one.self_compose(event.steps) if event.steps > 1 else one
         composed = every if composed is None else composed.compose(every)
-    return min(proven, float(composed.get_epsilon_for_delta(delta)))
+    return min(proven, float(composed.get_epsilon_for_delta(left)))
 
 
 def _merged(history: Iterable[SampledGaussian]) -> frozenset[SampledGaussian]:
@@ -76,8 +89,14 @@ def _grid(merged: frozenset[SampledGaussian], proven: float, delta: float) -> fl
     z = math.sqrt(-2 * math.log(delta))
     deviation = math.sqrt(z * z + 2 * proven) - z
     wanted = math.sqrt(12 * TOLERANCE * deviation / ((z + deviation) * steps))
-    halvings = max(0, math.ceil(math.log2(COARSEST / wanted)))
-    return max(FINEST, COARSEST * 2.0**-halvings)
+    feasible = 2 * max(_largest_loss(event.noise_multiplier) for event in merged) / MOST_LOSSES
+    halvings = math.ceil(math.log2(COARSEST / max(wanted, feasible, FINEST)))
+    return COARSEST * 2.0 ** -max(0, halvings)
+
+
+def _largest_loss(noise_multiplier: float) -> float:
+    """The loss ten deviations off, beyond which dp-accounting looks no further; of either sign."""
+    return (1 + 20 * noise_multiplier) / (2 * noise_multiplier**2)
 
 
 @lru_cache(maxsize=32)

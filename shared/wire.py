@@ -93,7 +93,7 @@ def _record(cls: Any, data: Any, where: str) -> Any:
     values = {name: _value(hints[name], record[name], f"{where}.{name}") for name in record}
     try:
         return cls(**values)
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         raise WireError(f"{where}: {error}") from None
 
 

@@ -8,12 +8,12 @@ from client.config import AgentHome
 from client.enrol import new_key
 from client.policy import ROLES, fingerprint
 from client.policyfile import render
-from client.settings import AgentSettings, TaskGrant
+from client.settings import AgentSettings, Floor, TaskGrant
 from client.store import AgentStore
 from server.store import Store
 from shared import wire
 from shared.architecture import initial_weights
-from shared.privacy import PrivacyBudget
+from shared.privacy import PrivacyBudget, Trust
 from shared.roster import Roster
 from shared.signing import public_key_bytes
 from shared.tasks import Task
@@ -22,7 +22,7 @@ FIRST_NODE = 1000
 
 
 def rehearse(
-    store: Store, task: Task, data: Mapping[str, Path], folder: Path, *, budget: PrivacyBudget
+    store: Store, task: Task, data: Mapping[str, Path], folder: Path, *, budget: PrivacyBudget, trust: Trust = "sums"
 ) -> dict[int, Path]:
     """Publish `task` in `store` and enrol one agent a data file; returns each node's agent directory."""
     store.add_task(task)
@@ -31,7 +31,7 @@ def rehearse(
     keys: dict[str, str] = {}
     for node, (name, path) in enumerate(sorted(data.items()), start=FIRST_NODE):
         home = AgentHome(folder / name)
-        found_agent(home, task, name=name, data=path, budget=budget)
+        found_agent(home, task, name=name, data=path, budget=budget, trust=trust)
         keys[name] = public_key_bytes(new_key(home).public_key()).decode()
         _enrol(store, name, node, keys[name].encode())
         nodes[node] = home.path
@@ -42,7 +42,9 @@ def rehearse(
     return nodes
 
 
-def found_agent(home: AgentHome, task: Task, *, name: str, data: Path, budget: PrivacyBudget) -> None:
+def found_agent(
+    home: AgentHome, task: Task, *, name: str, data: Path, budget: PrivacyBudget, trust: Trust = "sums"
+) -> None:
     """Make an agent directory whose owner has agreed to `task`, with metadata that is fresh for a day."""
     home.metadata.mkdir(parents=True)
     home.signed_tasks.mkdir()
@@ -50,7 +52,7 @@ def found_agent(home: AgentHome, task: Task, *, name: str, data: Path, budget: P
     home.task(task.name).signed.write_bytes(wire.to_json(task))
     settings = AgentSettings(
         name=name, coordinator="127.0.0.1:0", federation="rehearsal", budget=budget,
-        tasks={task.name: TaskGrant(data=str(data))},
+        tasks={task.name: TaskGrant(data=str(data))}, floor=Floor(trust=trust),
     )  # fmt: skip
     home.settings_file.write_text(render(settings), encoding="utf-8")
     expires = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -219,10 +219,15 @@ def main() -> None:
     chosen = options.parse_args()
     if chosen.seeds < 2:
         options.error("a band needs two seeds or more")
-    rows = measure(seeds=chosen.seeds, say=_say)
+    run(seeds=chosen.seeds, as_json=chosen.json)
+
+
+def run(*, seeds: int = SEEDS, as_json: bool = False) -> None:
+    """Measure, write the report, and print the table or the rows."""
+    rows = measure(seeds=seeds, say=_say)
     REPORT.parent.mkdir(exist_ok=True)
     write_whole(REPORT, json.dumps(rows, indent=2).encode())
-    sys.stdout.write(json.dumps(rows, indent=2) + "\n" if chosen.json else table(rows))
+    sys.stdout.write(json.dumps(rows, indent=2) + "\n" if as_json else table(rows))
 
 
 if __name__ == "__main__":

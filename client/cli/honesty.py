@@ -8,6 +8,8 @@ import typer
 
 from client.cli.base import DEFAULT_HOME, AsJson, Home, print_json
 from client.config import AgentHome
+from client.levels import LEVEL_NAMES
+from client.report import ANY_ROW
 
 
 def ledger(
@@ -17,20 +19,27 @@ def ledger(
     home: Home = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """List every charge to this device's privacy budget."""
+    """List every charge to this device's privacy budget: what for, at which level, against whom, and the sum of all."""
     place = AgentHome(home)
     if accept_loss:
         _accept_loss(place)
         return
     from client.report import ledger as read
 
-    lines = read(place)
+    found = read(place)
     if as_json:
-        print_json(lines)
+        print_json(found)
         return
     print(f"{'when (UTC)':<20}{'state':<9}{'epsilon':>8}  what for")
-    for line in lines:
+    for line in found.lines:
         print(f"{line.at[:19]:<20}{line.state:<9}{line.epsilon_after:>8.3f}  {line.task}: {line.purpose}")
+        for event in line.events:
+            print(f"{'':<37}  {event.event}: {event.adjacency}, {event.trust}")
+        if line.rows != ANY_ROW:
+            print(f"{'':<37}  {line.rows}")
+    print(f"\nall of it, for ever, at delta {found.delta:g}:")
+    for total in found.levels:
+        print(f"{LEVEL_NAMES[total.level]:<28}{total.figure:>9}  {total.why}")
 
 
 def audit(home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:

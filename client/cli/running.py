@@ -8,6 +8,7 @@ import typer
 
 from client.cli.base import DEFAULT_HOME, AsJson, Home, OfTask, print_json
 from client.config import AgentHome
+from client.levels import LEVEL_NAMES
 from client.report import Status
 from shared.errors import InputError
 
@@ -89,11 +90,13 @@ def unit(
 
 def _lines(found: Status) -> list[str]:
     process = f"process {found.running}, {found.link}" if found.running else "not running"
-    spent = f"epsilon {found.epsilon_spent:.3f} of {found.epsilon_granted:g} spent (delta {found.delta:g})"
+    spent = f"epsilon {found.epsilon_counted:.3f} of {found.epsilon_granted:g} spent (delta {found.delta:g})"
     rows = [
         ("device", f"{found.name} in {found.federation} at {found.coordinator}"),
         ("agent", f"{process}{', paused' if found.paused else ''}; trains with the {found.trainer} trainer"),
         ("privacy", f"{spent}, {found.charges} charges, {found.unsent} replies unsent"),
+        *_renewal(found),
+        *(("for ever", f"{LEVEL_NAMES[t.level]}: epsilon {t.figure}, {t.why}") for t in found.levels if found.charges),
     ]
     sequence = found.sequence
     if sequence.countersigned is None:
@@ -105,10 +108,20 @@ def _lines(found: Status) -> list[str]:
     rows += [("sequence", text) for text in (sequence.declines, sequence.note) if text]
     for task in found.tasks:
         serves = f"release {task.answers} answers" if task.answers else "no release yet"
-        words = [f"revision {task.revision}", serves, f"epsilon {task.epsilon_spent:.3f} of {task.epsilon_granted:g}"]
+        words = [f"revision {task.revision}", serves, f"epsilon {task.epsilon_counted:.3f} of {task.epsilon_granted:g}"]
         words += ["switched off"] * (not task.enabled) + ["waits for `covey-agent agree`"] * (not task.agreed)
         rows.append((task.name, ", ".join(words)))
         rows += [(task.name, f"put aside: {why}; `covey-agent retry` lets it answer again") for why in task.put_aside]
     rows += [("declined", f"{one['at']}  {one['category']}: {one['detail']}") for one in found.refusals]
     width = max(len(label) for label, _ in rows) + 2
     return [f"{label:<{width}}{text}" for label, text in rows]
+
+
+def _renewal(found: Status) -> list[tuple[str, str]]:
+    """How a budget for rows that retire renews."""
+    if found.row_lifetime_days is None:
+        return []
+    oldest = f"; the next charge stops counting at {found.renews}" if found.renews else ""
+    return [
+        ("rows", f"retire {found.row_lifetime_days:g} days after their timestamp, and what they paid with them{oldest}")
+    ]

@@ -173,6 +173,8 @@ def _numbers(field: _Field, batch: _Batch, present: NDArray[np.bool_]) -> NDArra
 
 def _words(field: _Field, batch: _Batch, present: NDArray[np.bool_]) -> NDArray[Any]:
     ends = batch.buffer()
+    if not ends and present.any():
+        raise ContractError(f"the Arrow stream is damaged: the words of column {field.name!r} have no offsets")
     offsets = _values(ends, field.offsets, batch.rows + 1 if ends else 0).tolist() or [0]
     letters = batch.buffer()
     words = np.full(batch.rows, None, dtype=object)

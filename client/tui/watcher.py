@@ -13,10 +13,12 @@ from client.audit import AuditLine, AuditLog, Verdict
 from client.config import AgentHome, TaskHome
 from client.explanation import explain
 from client.installed import current_release
+from client.levels import totals
+from client.meters import read_meters, rounds_left
 from client.policy import fingerprint
 from client.settings import AgentSettings
 from client.store import AgentStore
-from client.tui.facts import Snapshot, TaskFacts, read_declined, read_meters, read_spends, rounds_left
+from client.tui.facts import Snapshot, TaskFacts, read_declined, read_spends
 from client.tui.shelf import Shelf, moved, stamp_of
 from shared.errors import CoveyError
 from shared.lock import holder
@@ -105,6 +107,7 @@ class Reader:
             name=settings.name, federation=settings.federation, coordinator=settings.coordinator,
             paused=settings.paused, running=running or 0, link=_link(self._home) if running else "",
             delta=settings.budget.delta, tasks=tasks, meters=read_meters(self._store, settings, signed, now),
+            levels=totals(self._store, delta=settings.budget.delta),
             spends=read_spends(self._store, delta=settings.budget.delta), declined=read_declined(self._store), left=left, verdict=verdict,
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from server.cli import devices, founding, labelling, reading, releasing, running
+from server.cli import devices, founding, labelling, planning, reading, releasing, running
 from server.cli.base import Session
 from server.config import Federation, default_home
 
@@ -35,7 +35,7 @@ def covey(
 for group, commands in {
     "The federation": (founding.init, founding.serve, founding.task, labelling.fit_labels),
     "The fleet": (devices.invite, devices.approve, devices.revoke, devices.roster, devices.fleet, devices.audit),
-    "Learning": (running.start, running.stop, running.survey, running.rounds),
+    "Learning": (planning.plan, running.start, running.stop, running.survey, running.rounds),
     "Models": (
         releasing.models,
         releasing.promote,

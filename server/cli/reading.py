@@ -6,6 +6,7 @@ import typer
 
 from server.cli.base import AsJson, TaskName, ago, opened, print_json, print_table, the_task
 from server.records import SurveyResult
+from shared.privacy import TRUST, TRUSTS, Trust
 
 
 def drift(context: typer.Context, task: TaskName = None, as_json: AsJson = False) -> None:
@@ -41,6 +42,19 @@ def privacy(context: typer.Context, task: TaskName = None, as_json: AsJson = Fal
     print_table(headers, rows, empty="No device is approved yet; `covey approve NAME` lets one in.")
     ceiling = read.privacy
     typer.echo(f"At delta {ceiling.delta:g}; the signed ceiling of {read.name} is epsilon {ceiling.epsilon:g}.")
+    for line in _held_against([each.trust for each in spent]):
+        typer.echo(line)
+
+
+def _held_against(trusts: list[Trust]) -> list[str]:
+    """Against whom the epsilons hold, once rounds are among them whose noise was not each device's own."""
+    if set(trusts) <= {"everyone"}:
+        return []
+    found = [(TRUST[trust], trusts.count(trust)) for trust in TRUSTS if trust in trusts]
+    return [
+        "Epsilon is for single rows, and holds:",
+        *(f"  {words}: {count} of {len(trusts)}" for words, count in found),
+    ]
 
 
 def _score(survey: SurveyResult) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ import typer
 
 from server import planning
 from server.cli.base import AsJson, TaskName, count, opened, print_json, print_table, the_task
+from server.modewords import explained, mode_of
 from server.records import ACTIVE, RunKind
 from server.store import Store
 from shared.drift import SurveyRole
@@ -112,13 +113,16 @@ def rounds(
         return
     rows = [
         (
-            r.plan.run_id, r.plan.number, r.plan.task, r.outcome, f"{len(r.returned)} of {len(r.cohort)}",
+            r.plan.run_id, r.plan.number, r.plan.task, mode_of(r.plan), r.outcome,
+            f"{len(r.returned)} of {len(r.cohort)}",
             _reasons(r.refusals), _reasons(r.failures), f"{r.finished_at - r.started_at:.1f} s",
         )
         for r in results
     ]  # fmt: skip
-    headers = ("RUN", "ROUND", "TASK", "OUTCOME", "ANSWERED", "REFUSED", "FAILED", "TOOK")
+    headers = ("RUN", "ROUND", "TASK", "MODE", "OUTCOME", "ANSWERED", "REFUSED", "FAILED", "TOOK")
     print_table(headers, rows, empty="No round has run yet; `covey start` starts some.")
+    for line in explained(result.plan for result in results):
+        typer.echo(f"  {line}")
 
 
 def _queue(

@@ -1,12 +1,15 @@
 """Invitations and devices."""
 
+import json
 import sqlite3
 import time
+from collections.abc import Mapping
 
 from server.records import Device, DeviceState
 from server.store.rows import Rows, fields
 from shared import wire
 from shared.database import transaction
+from shared.enrolment import Bucket
 from shared.errors import InputError
 from shared.roster import Roster
 
@@ -88,9 +91,12 @@ class DeviceRows(Rows):
             at, bytes_up, bytes_down, name,
         )  # fmt: skip
 
-    def set_installed(self, name: str, release: int, detail: str) -> None:
-        """Record the release that a device says it runs, with its self-test's words."""
-        self._do("UPDATE devices SET release = ?, detail = ? WHERE name = ?", release, detail, name)
+    def set_installed(
+        self, name: str, release: int, detail: str, *, affords: Mapping[str, Bucket] | None = None
+    ) -> None:
+        """Record the release that a device says it runs, its self-test's words, and what it can afford, if it tells."""
+        told = json.dumps(affords, sort_keys=True) if affords else ""
+        self._do("UPDATE devices SET release = ?, detail = ?, affords = ? WHERE name = ?", release, detail, told, name)
 
 
 def _signed(node_id: int) -> int:
@@ -100,6 +106,7 @@ def _signed(node_id: int) -> int:
 def _device(row: sqlite3.Row) -> Device:
     values = fields(row)
     del values["roster_signature"]
+    values["affords"] = json.loads(values["affords"] or "{}")
     if values["node_id"] is not None:
         values["node_id"] %= 2**64
     return Device(**values)

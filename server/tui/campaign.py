@@ -3,17 +3,29 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from server.answers import answers, campaigns_in, in_words
+from server.calculator import MOST_ROUNDS, most_rounds
+from server.costs import campaign_cost
+from server.modewords import HOLDS
 from server.spending import campaign_event, epsilon, merged
 from server.tui.acts import Act
 from server.tui.figures import ENDED
 from server.tui.watcher import Snapshot
 from server.tui.words import plural
+from shared.enrolment import BUCKETS
+from shared.modes import Mode
+from shared.privacy import Cost
 from shared.tasks import Task, Window
 
-MOST_ROUNDS = 10_000
 MOST_SECONDS = 86_400
 DEADLINE = "300"
 """Seconds, as `covey start` has it by itself."""
+
+MODES: dict[Mode, str] = {
+    "local": "local · each device adds all of its noise",
+    "distributed": "distributed · each adds a share; takes a signed roster",
+    "central": "central · the coordinator adds it, and is trusted to",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +39,17 @@ class Draft:
     cohort: str
     quorum: str
     deadline: str
+    mode: Mode = "local"
+
+
+def modes(task: Task) -> list[tuple[str, Mode]]:
+    """The modes that a task offers, as they read."""
+    return [(words, mode) for mode, words in MODES.items() if task.training_in(mode)]
+
+
+def usual_rounds(task: Task, mode: Mode) -> str:
+    """How many rounds the task has in a mode."""
+    return str((task.training_in(mode) or task.training).rounds)
 
 
 def fleet_size(snapshot: Snapshot) -> int:
@@ -60,10 +83,10 @@ def problems(draft: Draft, task: Task, snapshot: Snapshot) -> dict[str, str]:
     fleet = max(1, fleet_size(snapshot))
     asked = int(draft.cohort) if not _whole(draft.cohort, fleet) else fleet
     found = {
-        "rounds": _whole(draft.rounds, MOST_ROUNDS),
+        "rounds": _whole(draft.rounds, MOST_ROUNDS) or _unpriced(task, draft),
         **window_problems(draft.start, draft.end),
         "base": _version(draft.base, versions_of(task, snapshot)),
-        "cohort": _whole(draft.cohort, fleet),
+        "cohort": _whole(draft.cohort, fleet) or _too_few(task, draft),
         "quorum": _whole(draft.quorum, asked),
         "deadline": _whole(draft.deadline, MOST_SECONDS),
     }
@@ -95,6 +118,20 @@ def _whole(text: str, most: int) -> str:
     return f"a whole number from 1 to {most}"
 
 
+def _unpriced(task: Task, draft: Draft) -> str:
+    """Why so many rounds cannot be accounted for, if they cannot."""
+    try:
+        cost_of(task, draft.mode, int(draft.rounds))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _too_few(task: Task, draft: Draft) -> str:
+    least = task.distributed.min_cohort if draft.mode == "distributed" and task.distributed else 1
+    return f"at least {least}, for a sum" if int(draft.cohort) < least else ""
+
+
 def _date(text: str) -> str:
     try:
         datetime.fromisoformat(text or "2000-01-01")
@@ -111,10 +148,25 @@ def _order(start: str, end: str) -> str:
     return ""
 
 
+def room(task: Task, mode: Mode) -> str:
+    """How many rounds the signed ceiling covers, for the hint beside them."""
+    try:
+        most = most_rounds(task, lambda training: campaign_cost(task, mode, training), mode)
+    except ValueError:
+        return "each makes one version"
+    return f"each makes one version; ε {task.privacy.epsilon:g} covers {most}"
+
+
+def cost_of(task: Task, mode: Mode, rounds: int) -> Cost:
+    """What so many rounds of a mode cost; raise `ValueError` where that cannot be said."""
+    return campaign_cost(task, mode, replace(task.training_in(mode) or task.training, rounds=rounds))
+
+
 def start(task: Task, draft: Draft, snapshot: Snapshot) -> Act:
     """The act of a draft that has no problems."""
     window = Window(start=draft.start, end=draft.end)
     rest = [
+        *(("--mode", draft.mode) if draft.mode != "local" else ()),
         *dated(draft.start, draft.end),
         *(("--from", draft.base) if draft.base else ()),
         *(("--cohort", draft.cohort) if int(draft.cohort) != fleet_size(snapshot) else ()),
@@ -127,22 +179,35 @@ def start(task: Task, draft: Draft, snapshot: Snapshot) -> Act:
         consequences=(
             f"{plural(int(draft.rounds), 'round')} over {window}; the rows never leave their devices.",
             f"{plural(int(draft.cohort), 'device')} asked in each; it counts if {draft.quorum} answer.",
-            *price(task, int(draft.rounds), snapshot),
+            *price(task, draft, snapshot),
         ),
     )
 
 
-def price(task: Task, rounds: int, snapshot: Snapshot) -> tuple[str, ...]:
-    """What the campaign costs a device, and who could not pay."""
-    event = campaign_event(replace(task.training, rounds=rounds))
+def price(task: Task, draft: Draft, snapshot: Snapshot) -> tuple[str, ...]:
+    """What the campaign costs a row of a device, against whom that holds, who could not pay, and what owners say of it."""
+    cost = cost_of(task, draft.mode, int(draft.rounds))
     delta, ceiling = task.privacy.delta, task.privacy.epsilon
-    alone = f"Costs each device at most ε {epsilon(merged([event]), delta):.2f} by itself, at δ {delta:g}."
-    after = {each.device: epsilon(merged([*each.events, event]), delta) for each in snapshot.charges[task.name]}
+    alone = f"Costs each device at most ε {epsilon(merged(cost.record), delta):.2f} by itself, at δ {delta:g}."
+    held = () if draft.mode == "local" else (f"That is for each row, {HOLDS[cost.trust]}.",)
+    after = {each.device: epsilon(merged([*each.events, *cost.record]), delta) for each in snapshot.charges[task.name]}
     if not after:
-        return (alone,)
+        return alone, *held
     name, most = max(after.items(), key=lambda item: item[1])
     unable = sum(epsilon > ceiling for epsilon in after.values())
     told = f"Then {name}, the most spent, stands at ε {most:.2f} of {ceiling:g}."
     if unable:
         told = f"▲ {unable} of {plural(len(after), 'device')} would pass ε {ceiling:g}; they refuse when it is spent."
-    return alone, told
+    return alone, *held, told, *afforded(task, cost, snapshot)
+
+
+def afforded(task: Task, cost: Cost, snapshot: Snapshot) -> tuple[str, ...]:
+    """How many of the devices whose owners tell can afford the campaign; nothing where none does, or none could say."""
+    own = campaign_event(task.training)
+    needed = max(campaigns_in(event, own) for event in cost.record)
+    able, told = answers(snapshot.devices, task.name, campaigns=needed)
+    if not told or needed > max(BUCKETS.values()):
+        return ()
+    if told == 1:
+        return (f"The one device whose owner answers can{'' if able else 'not'} afford it.",)
+    return (f"Of the {told} devices whose owners answer, {in_words(able, told)} can afford it.",)

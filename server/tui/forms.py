@@ -1,5 +1,6 @@
 """Dialogs with fields: what a campaign or a survey is to be, with what would follow while it is being typed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from server.tui.campaign import fleet_size, free_tasks
 from server.tui.confirm import Dialog
 from server.tui.watcher import Snapshot
 from server.tui.words import lines, muted, toned
+from shared.modes import Mode
 from shared.tasks import Task
 
 
@@ -101,7 +103,7 @@ class Form(Dialog):
         self.query_one("#command", Static).update("")
 
 
-def choice(title: str, options: list[tuple[str, str]], name: str) -> ComposeResult:
+def choice(title: str, options: Sequence[tuple[str, str]], name: str) -> ComposeResult:
     """A field that offers a few answers, the first of them at once."""
     with Horizontal(classes="field"):
         yield Label(title)
@@ -126,11 +128,38 @@ class StartDialog(Form):
     def __init__(self, snapshot: Snapshot, home: Path) -> None:
         """Offer the tasks that no run is working on."""
         super().__init__(snapshot, free_tasks(snapshot), home)
+        self.usual = campaign.usual_rounds(self.tasks[0], "local")
+
+    def choices(self) -> ComposeResult:
+        """Who adds the noise."""
+        yield from choice("Noise", campaign.modes(self.tasks[0]), "mode")
+
+    @on(Select.Changed, "#task")
+    def offer(self) -> None:
+        """Offer the modes of the task that was chosen."""
+        offered, select = campaign.modes(self.chosen()), self.query_one("#mode", Select)
+        kept = self.mode()
+        select.set_options(offered)
+        select.value = kept if kept in [mode for _, mode in offered] else "local"
+        self.follow()
+
+    @on(Select.Changed, "#mode")
+    def follow(self) -> None:
+        """Take the rounds that the task has in this mode, unless a person wrote others."""
+        rounds, usual = self.query_one("#rounds", Input), campaign.usual_rounds(self.chosen(), self.mode())
+        if rounds.value.strip() == self.usual:
+            rounds.value = usual
+        self.usual = usual
+
+    def mode(self) -> Mode:
+        """The mode chosen."""
+        known: dict[str, Mode] = {str(mode): mode for mode in campaign.MODES}
+        return known.get(str(self.query_one("#mode", Select).value), "local")
 
     def values(self, task: Task) -> dict[str, str]:
         """The task's rounds, and what `covey start` takes by itself."""
         return {
-            "rounds": str(task.training.rounds),
+            "rounds": campaign.usual_rounds(task, "local"),
             "cohort": str(self.fleet),
             "quorum": str(campaign.usual_quorum(self.fleet)),
             "deadline": campaign.DEADLINE,
@@ -140,7 +169,7 @@ class StartDialog(Form):
         """What belongs into each field."""
         newest = campaign.newest_version(self.chosen(), self.snapshot)
         return {
-            "rounds": "each makes one version",
+            "rounds": campaign.room(self.chosen(), self.mode()),
             "start": "a date, or nothing for all",
             "end": "a date, not included",
             "base": f"to go on from; nothing for the newest, {newest}",
@@ -151,7 +180,7 @@ class StartDialog(Form):
 
     def read(self, typed: dict[str, str]) -> Act | dict[str, str]:
         """The campaign, or what is wrong with it."""
-        draft, task = campaign.Draft(**typed), self.chosen()
+        draft, task = campaign.Draft(**typed, mode=self.mode()), self.chosen()
         wrong = campaign.problems(draft, task, self.snapshot)
         return wrong or campaign.start(task, draft, self.snapshot)
 

@@ -6,6 +6,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
+from server.modewords import HOLDS, least
 from server.spending import MOST_CAMPAIGNS, Spending, campaign_event, course, epsilon, merged
 from server.tui.charts import Stack, stacks
 from server.tui.table import Column, Row, Table
@@ -102,8 +103,16 @@ def summary(task: Task, rows: list[Spending]) -> Content:
                   f"rate {training.sample_rate:g}"),
         ),
         line(muted("next      "), toned(f"{able} of {plural(len(rows), 'device')} could take part in one more", tone)),
-        muted("Upper bounds from our own plans. What its owner granted only a device knows."),
+        bound_words(rows),
     )  # fmt: skip
+
+
+def bound_words(rows: list[Spending]) -> Content:
+    """What the figures are; and against whom they hold, once rounds are among them that not everyone is held off by."""
+    trust = least(each.trust for each in rows)
+    if trust == "everyone":
+        return muted("Upper bounds from our own plans. What its owner granted only a device knows.")
+    return line(muted("Upper bounds for single rows, "), toned(HOLDS[trust], "$text-warning"), muted("."))
 
 
 def spending_row(each: Spending, task: Task) -> Row:

@@ -4,6 +4,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 
+from server.modewords import HOLDS, NOISE, TRUST_OF
 from server.records import CampaignRequest, Progress, Run
 from server.tui.charts import bar, joined, spark
 from server.tui.figures import ENDED, current_run, part_in
@@ -32,6 +33,10 @@ ROUNDS = (
     Column("Took", 7, right=True, rank=1),
     Column("Version", 7, right=True),
 )
+
+
+ALL_TERMS = 8
+"""Lines of a run's panel that shows all of its terms."""
 
 
 class RoundsView(View):
@@ -82,13 +87,13 @@ class RoundsView(View):
         rounds = snapshot.rounds[run.id]
         made = {v.round_number: v.number for v in snapshot.versions if v.run_id == run.id}
         panel, chart = self.query_one("#run", Panel), self.query_one("#chart", Panel)
-        panel.border_title = f"Run {run.id} · {run.kind} · {run.task}"
-        panel.update(
-            run_detail(
-                run, snapshot.progress.get(run.id), rounds, self.now, panel.content_size.width, plot=not chart.display
-            )
+        progress, width = snapshot.progress.get(run.id), panel.content_size.width
+        panel.border_title = f"Run {run.id} · {kind_of(run)} · {run.task}"
+        panel.border_subtitle = phase_beside(run, progress, width) or noise_beside(
+            run, rounds, panel.content_size.height
         )
-        total = total_rounds(run, snapshot.progress.get(run.id))
+        panel.update(run_detail(run, progress, rounds, self.now, width, plot=not chart.display))
+        total = total_rounds(run, progress)
         chart.update(round_chart(rounds, total, chart.content_size.width, chart.content_size.height))
         self.query_one("#rounds", Table).show([round_row(result, made) for result in reversed(rounds)])
 
@@ -162,6 +167,27 @@ def phase_line(run: Run, progress: Progress | None, *, short: bool = False) -> C
     return line(lead, words, gap=" " if lead is not mark else " · ")
 
 
+def phase_beside(run: Run, progress: Progress | None, width: int) -> str:
+    """What a running round is at, where its line has no room for that."""
+    if progress is None or run.state != "running" or phase_line(run, progress).cell_length <= width:
+        return ""
+    return progress.phase
+
+
+def noise_beside(run: Run, rounds: tuple[RoundResult, ...], height: int) -> str:
+    """Who adds the noise and against whom it holds, where the terms have no room and it is not each device's own."""
+    request = request_of(run)
+    if request is None or request.mode == "local" or height >= ALL_TERMS:
+        return ""
+    return f"{NOISE[request.mode]}{sum_bits(rounds)} · {HOLDS[TRUST_OF[request.mode]]}"
+
+
+def kind_of(run: Run) -> str:
+    """What a run is: `survey`, `train`, or the mode of a campaign in which not each device's noise is its own."""
+    request = request_of(run)
+    return request.mode if request and request.mode != "local" else run.kind
+
+
 def progress_words(progress: Progress, *, short: bool) -> list[Content]:
     """The running round, as the parts of a sentence."""
     of = "/" if short else " of "
@@ -187,7 +213,7 @@ def run_detail(
     return lines(
         phase if phase.cell_length <= width else phase_line(run, progress, short=True),
         line(track, strong(label[:6]), muted(label[6:])),
-        terms(run, rounds if plot else ()),
+        terms(run, rounds, plot=plot),
     )
 
 
@@ -209,7 +235,7 @@ def committed(rounds: tuple[RoundResult, ...]) -> int:
     return sum(result.outcome == "committed" for result in rounds)
 
 
-def terms(run: Run, plotted: tuple[RoundResult, ...]) -> Content:
+def terms(run: Run, rounds: tuple[RoundResult, ...], *, plot: bool) -> Content:
     """What the campaign was asked to be, and its pace where no chart shows it."""
     request = request_of(run)
     if request is None:
@@ -217,9 +243,19 @@ def terms(run: Run, plotted: tuple[RoundResult, ...]) -> Content:
     return lines(
         line(muted("rows    "), str(request.window)),
         line(muted("asks    "), f"{plural(request.cohort, 'device')} a round, {request.quorum} must answer"),
-        line(muted("waits   "), lasting(request.deadline_seconds), muted(" at most"), pace_line(plotted)),
+        line(
+            muted("waits   "), lasting(request.deadline_seconds), muted(" at most"), pace_line(rounds if plot else ())
+        ),
         line(muted("from    "), f"version {request.base_version}"),
+        line(muted("noise   "), NOISE[request.mode], muted(sum_bits(rounds))),
+        line(muted("holds   "), HOLDS[TRUST_OF[request.mode]]),
     )
+
+
+def sum_bits(rounds: tuple[RoundResult, ...]) -> str:
+    """How many bits a value of the newest round's sum takes, where there is one."""
+    secure = rounds[-1].plan.secure if rounds else None
+    return f", {secure.noise.encoding.bits} bits" if secure else ""
 
 
 def pace_line(rounds: tuple[RoundResult, ...]) -> Content:

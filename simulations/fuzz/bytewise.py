@@ -7,7 +7,18 @@ MOST_BYTES = 200_000
 """No changed input is longer; what is longer by itself is a seed."""
 
 _NUMBERS = (0, 1, 2, 7, 8, 15, 16, 63, 64, 127, 128, 255, 256, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63, -1)
-_WORDS = (b"\0", b"\xff", b"\xff" * 4, b"\0" * 8, b"\n", b"\r\n", b"%00", b"\xed\xa0\x80", b"\xf0\x9f\x90\xa6", b"\xe2\x80\xae")
+_WORDS = (
+    b"\0",
+    b"\xff",
+    b"\xff" * 4,
+    b"\0" * 8,
+    b"\n",
+    b"\r\n",
+    b"%00",
+    b"\xed\xa0\x80",
+    b"\xf0\x9f\x90\xa6",
+    b"\xe2\x80\xae",
+)
 
 Change = Callable[[bytearray, Random], None]
 

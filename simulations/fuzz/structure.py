@@ -24,26 +24,36 @@ class Pairs(list[list[Any]]):
 Slot = tuple[list[Any], int]
 """A place in a document that holds a value."""
 
-_DEEP = tuple(Raw(left * depth + right * depth) for left, right in (("[", "]"), ('{"a":', "}")) for depth in (3, 90, 3000))
+_MOST_SLOTS = 3000
+_MOST_CHARACTERS = 100_000
+"""A larger document is not changed by its grammar any more."""
+
+_DEEP = tuple(
+    Raw(left * depth + right * depth) for left, right in (("[", "]"), ('{"a":', "}")) for depth in (3, 90, 3000)
+)
 _ODD: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2, 3, 255, 2**31 - 1, 2**31, 2**32, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**64, 10**30,
     -(2**63), 0.0, -0.0, 0.1, 0.5, 1.0, 1.5, -1.5, 1e-300, 5e-324, 1e300, 1.7976931348623157e308, 1e16,
     Raw("NaN"), Raw("Infinity"), Raw("-Infinity"), Raw("nan"), Raw("inf"), Raw("1e400"), Raw("9" * 400), Raw("9" * 5000),
     Raw("1E5"), Raw("01"), Raw("0x10"), Raw("1_000"), Raw("'x'"), Raw(""), Raw("2026-01-01"), Raw("2026-01-01T00:00:00Z"),
     "", "a", "0", "1", "true", "null", "NaN", "\0", "\ud800", "\udfff\ud800", "a" * 300, "\u202e", "\N{BIRD}", "../..", "%s",
-    "2026-01-01", "2026-13-01", "2026-01-01T00:00:00+00:00", "9999-12-31", "0001-01-01", "-1", "é", "@", "\n", "kind",
+    "²", "9" * 5000, "+1", " 1", "2026-01-01", "2026-13-01", "2026-01-01T00:00:00+00:00", "9999-12-31", "0001-01-01", "-1", "é", "@", "\n", "kind",
     [], [[]], [None], [0], [""], [0, 0], {"empty": 1}, *_DEEP,
 )  # fmt: skip
 _NAMES = ("", "a", "kind", "name", "json", "__class__", "seed", "\ud800", "\0", "number", "x" * 300)
 
 
 def read_json(text: bytes) -> Any:
-    """A document, or `ValueError`."""
+    """A document, or `ValueError`, also where it is too large to be changed as one."""
+    if len(text) > _MOST_CHARACTERS:
+        raise ValueError("it is too large")
     return json.loads(text, object_pairs_hook=_pairs)
 
 
 def read_toml(text: bytes) -> Any:
-    """A document, or `ValueError`."""
+    """A document, or `ValueError`, also where it is too large to be changed as one."""
+    if len(text) > _MOST_CHARACTERS:
+        raise ValueError("it is too large")
     return _from_plain(tomllib.loads(text.decode()))
 
 
@@ -63,7 +73,7 @@ def write_toml(node: Any) -> bytes:
 def change_document(node: Any, random: Random, other: Callable[[], Any]) -> Any:
     """Change a few values, fields or places; `other` gives another document to borrow from."""
     whole: list[Any] = [node]
-    for _ in range(1 + min(4, int(random.expovariate(1.0)))):
+    for _ in range(1 + min(4, int(random.expovariate(1.6)))):
         slots = _slots(whole)
         holder, index = random.choice(slots)
         if random.random() < 0.1:
@@ -93,6 +103,8 @@ def _slots(whole: list[Any]) -> list[Slot]:
     found: list[Slot] = []
     holders: list[list[Any]] = [whole]
     for holder in holders:
+        if len(found) > _MOST_SLOTS:
+            break
         for index, value in enumerate(holder):
             if isinstance(value, Pairs):
                 holders.extend(value)
@@ -109,13 +121,22 @@ def _some_value(node: Any, random: Random) -> Any:
 
 
 def _other_value(value: Any, random: Random) -> Any:
-    """Near to what was there, of another type, or one of the odd ones."""
+    """Near to what was there, an odd one of its type, of another type, or any of the odd ones."""
     draw = random.random()
-    if draw < 0.4:
+    if draw < 0.35:
         return _near(value, random)
-    if draw < 0.5:
+    if draw < 0.75:
+        return random.choice([odd for odd in _ODD if _alike(odd, value)] or _ODD)
+    if draw < 0.85:
         return _as_another_type(value)
     return random.choice(_ODD)
+
+
+def _alike(odd: Any, value: Any) -> bool:
+    """Whether an odd value would stand where a value of this type is expected."""
+    if isinstance(value, float):
+        return isinstance(odd, float)
+    return type(odd) is type(value)
 
 
 def _near(value: Any, random: Random) -> Any:
@@ -130,7 +151,9 @@ def _near(value: Any, random: Random) -> Any:
         return random.choice((value[:at], value[at:], value[:at] + random.choice(_NAMES) + value[at:], value * 2))
     if isinstance(value, list):
         items = cast(list[Any], value)
-        return random.choice((items[:-1], items + items[:1], items[::-1], items * 3, (items * 400)[:400], []))
+        # What holds lists is repeated less: a document must not grow without end.
+        times = 3 if any(isinstance(item, list) for item in items) else 100
+        return random.choice((items[:-1], items + items[:1], items[::-1], items * 2, (items * times)[:1000], []))
     return value
 
 

@@ -5,8 +5,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
-Form = Literal["bytes", "text", "json", "toml"]
-"""How a part of an input is written, so that it can be changed by its own grammar as well as byte by byte."""
+Form = Literal["bytes", "text", "json", "toml", "proto", "object"]
+"""How a part of an input is written, so that it can be changed by its own grammar as well as byte by byte.
+
+An `object` is one of Flower's: a head, then JSON or protobuf.
+"""
 
 Kind = Literal["crash", "hang", "memory", "charge"]
 """What may be found: an exception that is no `CoveyError` or a process that ended; an input that takes too long, or too
@@ -18,7 +21,7 @@ Run = Callable[[bytes], str]
 """Parses one input and says in a word what came of it. May raise `CoveyError` and nothing else, but `Broken`."""
 
 
-class Broken(Exception):  # noqa: N818 - it is a promise that is broken, not this program
+class Broken(Exception):
     """A promise that an input broke, though nothing was raised."""
 
     def __init__(self, kind: Kind, text: str) -> None:

@@ -1,6 +1,7 @@
 """One input tried: what came of it, and whether a promise was broken. Hangs are ended, memory is measured."""
 
 import logging
+import re
 import resource
 import signal
 from collections.abc import Generator
@@ -17,6 +18,9 @@ SECONDS = 2.0
 MEGABYTES = 256
 """No input may make the process grow by more."""
 
+_WORD = re.compile(r"[a-z_]{3,}")
+"""The first words of a refusal say which rule it was, where many are raised by one line."""
+
 _OURS = ("/client/", "/server/", "/shared/")
 
 
@@ -30,7 +34,7 @@ class Came:
     text: str = ""
 
 
-class Hang(BaseException):  # noqa: N818 - no parser may catch it as an error of its own
+class Hang(BaseException):
     """An input's time is over."""
 
 
@@ -59,7 +63,8 @@ class Trials:
         """Take the alarm and the log while the block runs, and give them back."""
         root = logging.getLogger()
         before, level, disabled = signal.signal(signal.SIGALRM, _end), root.level, logging.root.manager.disable
-        handlers, root.handlers = root.handlers, [self._swallowed]
+        handlers = root.handlers
+        root.handlers = list[logging.Handler]([self._swallowed])
         logging.disable(logging.WARNING)
         try:
             yield
@@ -91,7 +96,7 @@ class Trials:
         try:
             return Came(place=self._run(data), accepted=True)
         except CoveyError as error:
-            return Came(place=_place(error))
+            return Came(place=f"{_place(error)} {' '.join(_WORD.findall(str(error)[:120])[:4])}")
         except Broken as broken:
             return Came(place=_place(broken), broken=broken.kind, text=str(broken))
         except MemoryError as error:

@@ -52,10 +52,10 @@ def push(request, reply):
     at("sent")
 
 for name in ("add_charge", "seal"):
-    def around(*arguments, act=getattr(store, name), name=name):
+    def around(*arguments, act=getattr(store, name), name=name, **named):
         if name == "seal":
             at("computed, not sealed")
-        found = act(*arguments)
+        found = act(*arguments, **named)
         if name == "add_charge":
             at("charge not committed")
         return found

@@ -17,7 +17,7 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from superlink import Run, SuperLink, make_bundle
 
-from client.fleet import read_sealed
+from client.desk import read_sealed
 from client.ledger import Ledger
 from client.node import Node
 from client.patience import Link

@@ -45,7 +45,7 @@ def test_a_device_joins_waits_trains_and_stops(coordinator: Coordinator, data_fi
 
         started = covey(home, "start", "machines", "--rounds", "2", "--quorum", "1", "--follow")
         assert started.returncode == 0, started.stderr
-        until(lambda: [line["state"] for line in kestrel.shows("ledger")] == ["sent"] * 2)
+        until(lambda: [line["state"] for line in kestrel.shows("ledger")["lines"]] == ["sent"] * 2)
         assert 0 < kestrel.shows("status")["epsilon_spent"] <= 9
     finally:
         kestrel.end()

@@ -75,5 +75,5 @@ def test_a_round_is_committed_with_the_update_of_a_stock_supernode(coordinator: 
     (result,) = store.rounds(1)
     assert (result.outcome, result.returned) == ("committed", ("stock",))
     store.close()
-    (charge,) = supernode.shows("ledger")
+    (charge,) = supernode.shows("ledger")["lines"]
     assert (charge["purpose"], charge["state"]) == ("training, round 1", "sealed")

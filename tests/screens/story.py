@@ -15,6 +15,7 @@ from server.drift import alarm, shifts
 from server.records import CampaignRequest, GateVerdict, Progress, SurveyRequest, SurveyResult
 from server.store import Store
 from shared.drift import Histogram, SurveyPlan, SurveyRole, edges_of
+from shared.enrolment import Bucket
 from shared.models import Artifact, Release
 from shared.rounds import RoundPlan, RoundResult
 from shared.tasks import Task, Window, read_task
@@ -23,6 +24,8 @@ NOW = 1_767_225_600.0  # 2026-01-01 00:00 UTC
 DAY = 86_400.0
 TASK = Path(__file__).parents[2] / "tasks" / "flights.toml"
 FLEET = ("EWR-B6", "EWR-DL", "EWR-UA", "JFK-AA", "JFK-B6", "JFK-DL", "LGA-DL", "LGA-MQ")
+AFFORDS: tuple[Bucket, ...] = ("2-4", "1", "5+", "0", "2-4", "1")
+"""What the owners of the first six machines let the coordinator know; the last two tell nothing."""
 WEATHER = {"temp", "dewpoint", "humidity", "pressure", "wind_speed", "visibility"}
 FIRST, SECOND = Window(end="2013-07-01"), Window(start="2013-07-01", end="2013-10-01")
 
@@ -76,7 +79,9 @@ def enrol(store: Store) -> None:
             store.enrol(token, name, f"key of {name}".encode())
     for index, name in enumerate(FLEET):
         store.set_device_state(name, "approved")
-        store.set_installed(name, 1 if name == "LGA-MQ" else 2, f"self-test passed, {9 + index} µs a prediction")
+        affords = {"flights": AFFORDS[index]} if index < len(AFFORDS) else None
+        said = f"self-test passed, {9 + index} µs a prediction"
+        store.set_installed(name, 1 if name == "LGA-MQ" else 2, said, affords=affords)
         seen = NOW - (2_700 if name == "LGA-MQ" else 2 + index * 1.1)
         store.touch_device(name, at=seen, bytes_up=214_000 + 9_100 * index, bytes_down=388_000 + 7_700 * index)
     store.set_device_state("BOS-WN", "revoked")

@@ -92,6 +92,41 @@ async def test_start_dialog_puts_every_field_into_the_command(opened: Open, idle
     assert commands == [("--home", str(idle), *words.split())]
 
 
+async def test_start_dialog_says_what_fits_and_how_many_can_afford_it(opened: Open, idle: Path) -> None:
+    """Of six owners that answer five have room for one campaign, three for two; nobody says more than five."""
+    async with opened(idle).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, StartDialog))
+        assert "each makes one version; ε 8 covers 144" in text_of(app)
+        said = {}
+        for rounds in ("5", "20", "21", "60", "101"):
+            fill(app.screen, rounds=rounds)
+            await pilot.pause()
+            said[rounds] = text_of(app).partition("whose owners answer, ")[2].partition(" can afford")[0]
+    assert said == {
+        "5": "about 4 in 5", "20": "about 4 in 5", "21": "about 1 in 2", "60": "about 1 in 5", "101": ""
+    }  # fmt: skip
+
+
+async def test_start_dialog_speaks_of_no_owners_where_none_answers(opened: Open, idle: Path) -> None:
+    store = Store(Federation(idle).database)
+    for device in store.devices():
+        store.set_installed(device.name, device.release, device.detail)
+    async with opened(idle).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, StartDialog))
+        assert "whose owner" not in text_of(app)
+        await pilot.press("escape")
+        store.set_installed("EWR-B6", 2, "", affords={"flights": "0", "other": "5+"})
+        store.close()
+        await until(pilot, lambda: app.snapshot and any(device.affords for device in app.snapshot.devices))
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, StartDialog))
+        assert "The one device whose owner answers cannot afford it." in text_of(app)
+
+
 async def test_survey_dialog_asks_for_role_and_window(opened: Open, told: Path, commands: Commands) -> None:
     async with opened(told).run_test(size=(80, 24)) as pilot:
         app = await settled(pilot)

@@ -19,7 +19,6 @@ from client.dataset import count_rules, read_columns, read_examples
 from client.housekeeping import open_log
 from client.inference import Predictor
 from client.light import noise_only
-from shared.noise import CipherStream
 from client.recorder import Recorder
 from client.units import render
 from client.work import InProcess
@@ -29,6 +28,7 @@ from shared.architecture import initial_weights, size
 from shared.contract import Contract, NumberRule
 from shared.errors import ContractError
 from shared.features import Number
+from shared.noise import CipherStream
 from shared.privacy import PrivacyBudget
 from shared.rounds import RoundPlan
 from shared.tasks import Task, Window

@@ -13,8 +13,8 @@ from machines import machine_rows, small_task
 from client.app import app
 from client.ledger import Ledger
 from client.store import AgentStore
-from server.records import CampaignRequest
 from server.plans import plan_round
+from server.records import CampaignRequest
 from server.store import Store
 from shared import messages, wire
 from shared.architecture import initial_weights

@@ -28,13 +28,11 @@ from releasing import Works, build_works
 
 from client import coordinator, dataset, drift, enrol, inference, installed, policy, upkeep
 from client import examples as examples_module
-from shared import noise as noise_module
 from client.app import app
 from client.config import AgentHome
 from client.explanation import explain
 from client.inputs import Examples, no_examples
 from client.ledger import Ledger
-from shared.noise import CipherStream
 from client.policy import Limit
 from client.policyfile import set_paused
 from client.store import AgentStore
@@ -44,6 +42,7 @@ from client.updating import TaskUpdate, UpdateReport
 from server import repository as repository_module
 from server.repository import Repository
 from shared import accounting, messages, wire
+from shared import noise as noise_module
 from shared.architecture import initial_weights, size
 from shared.drift import DriftReport, SurveyPlan
 from shared.enrolment import InstalledReport
@@ -52,6 +51,7 @@ from shared.features import Number
 from shared.feeds import SCORES
 from shared.hostile import check_model_file
 from shared.models import Release
+from shared.noise import CipherStream
 from shared.privacy import Cost, PrivacyBudget
 from shared.rounds import RefusalReport, RoundPlan, TrainReport
 from shared.runtime import open_model

@@ -39,9 +39,12 @@ def test_the_copy_holds_everything_readable_and_says_what_each_file_is(device: D
 
     assert [line["request"] for line in read(folder, "ledger.json")] == [f"{SECRET} request {n}" for n in range(3)]
     assert read(folder, "ledger.json")[1]["events"] == [
-        {"noise_multiplier": 1.2, "sample_rate": 1 / 32, "steps": 16},
-        {"noise_multiplier": 10.0, "sample_rate": 1.0, "steps": 1},
-    ]
+        {
+            "level": "record", "noise_multiplier": noise, "sample_rate": rate, "steps": steps,
+            "adjacency": "one row added or removed", "trust": "against everyone",
+        }
+        for noise, rate, steps in ((1.2, 1 / 32, 16), (10.0, 1.0, 1))
+    ]  # fmt: skip
     assert f"You agree to {SECRET}." in {line["words"] for line in read(folder, "consents.json")}
     assert [line["purpose"] for line in read(folder, "audit.json")] == [
         f"{SECRET} round 1", "charge 3, to be countersigned",
