@@ -49,8 +49,9 @@ def comparison_of(fleet: Stations, task: Task, folder: Path) -> Comparison:
 
     names = flights.stations()[fleet.ranks]
     files = {name: folder / f"{name}.parquet" for name in names}
+    early = flights.table().filter(flights.table()["scheduled_departure"].dt.month() <= 3)
     for name, path in files.items():
-        flights.write_station(name, (1, 2, 3), path)
+        early.filter(early["station"] == name).write_parquet(path)
     trainings: dict[tuple[Kind, float], Training] = {
         (kind, epsilon): fleet.training(kind, epsilon, delta=task.privacy.delta)
         for kind in KINDS

@@ -1,6 +1,6 @@
 """The whole comparison: which campaigns are run, and what came of them, as rows of a report."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from client.inputs import Examples
 from shared.privacy import LEVELS, TRUST
 from shared.tasks import Task
 from simulations.modes import measure
-from simulations.modes.aircraft import NOISES
+from simulations.modes.aircraft import NOISES, read_fleet
 from simulations.modes.measure import Band, Comparison, Price, Run
 from simulations.modes.numerics import auc_of
 from simulations.modes.pool import Job, Say, work
@@ -51,29 +51,23 @@ def compare(comparisons: Sequence[Comparison], extent: Extent, *, workers: int, 
 
 def aircraft(task: Task, extent: Extent, *, workers: int, say: Say) -> list[Row]:
     """The aircraft's rows: `modes.aircraft.eps-E.NOISE.WHAT`; epsilon is for whole devices."""
+    fleet = read_fleet(task)
     places = {(epsilon, noise): f"aircraft.eps-{epsilon:g}.{noise}" for epsilon in extent.epsilons for noise in NOISES}
     jobs: dict[str, Job] = {
-        place: (measure.flights_of, (task, noise, epsilon, extent.repeats))
+        place: (measure.flights_of, (task, fleet, noise, epsilon, extent.repeats))
         for (epsilon, noise), place in places.items()
     }
     found = work(jobs, workers=workers, say=say)
-    devices, cohort, test = measure.aircraft_test(task)
-    rows = [_row("aircraft", "devices", devices, "devices"), _row("aircraft", "cohort", cohort, "devices a round")]
+    rows = [
+        _row("aircraft", "devices", len(fleet.devices), "devices"),
+        _row("aircraft", "cohort", fleet.cohort, "devices a round"),
+    ]
     for epsilon in extent.epsilons:
-        tried = {noise: Tried.of(found[places[epsilon, noise]], task, test) for noise in NOISES}
+        tried = {noise: Tried.of(found[places[epsilon, noise]], task, fleet.test) for noise in NOISES}
         for noise, each in tried.items():
             place = places[epsilon, noise]
             rows += [*each.rows(place, tried["none"]), *_price(place, each.band.price)]
-        rows.append(
-            _above(
-                f"aircraft.eps-{epsilon:g}",
-                "correlated",
-                "independent",
-                tried["correlated"],
-                tried["independent"],
-                tried["none"],
-            )
-        )
+        rows.append(_above(f"aircraft.eps-{epsilon:g}", ("correlated", "independent"), tried, tried["none"]))
     return rows
 
 
@@ -139,12 +133,13 @@ def _fleet(each: Comparison, epsilon: float, found: dict[str, Any], test: Exampl
             rows.append(_row(place, "bits", tried[kind].band.bits, "bits a value"))
         if run := found.get(f"{place}.run"):
             rows += _rehearsed(f"{place}.run", run, tried[kind], each.task, test)
-    at, best = f"{each.name}.eps-{epsilon:g}", max((tried["local"], tried["sampled"]), key=lambda one: one.lift)
+    at, local = f"{each.name}.eps-{epsilon:g}", max((tried["local"], tried["sampled"]), key=lambda one: one.lift)
     ratio = tried["distributed"].lift / tried["central"].lift
+    pair = {"distributed": tried["distributed"], "local": local}
     return [
         *rows,
         _row(at, "distributed-over-central", ratio, "of its lift", target=f">= {CLOSE}", meets=ratio >= CLOSE),
-        _above(at, "distributed", "local", tried["distributed"], best, tried["none"]),
+        _above(at, ("distributed", "local"), pair, tried["none"]),
     ]
 
 
@@ -170,11 +165,12 @@ def _price(place: str, price: Price) -> list[Row]:
     return [{**row, "trust": TRUST[price.trust]} for row in rows]
 
 
-def _above(place: str, name: str, other: str, upper: Tried, lower: Tried, quiet: Tried) -> Row:
-    """By how much of the lift without noise one mean is above another."""
+def _above(place: str, names: tuple[str, str], tried: Mapping[str, Tried], quiet: Tried) -> Row:
+    """By how much of the lift without noise the first mean is above the second."""
+    upper, lower = (tried[name] for name in names)
     gap, error = (upper.lift - lower.lift) / quiet.lift, BEYOND * (upper.error**2 + lower.error**2) ** 0.5 / quiet.lift
     target = f"above {error:.4f}, two standard errors"
-    return _row(place, f"{name}-above-{other}", gap, "of no noise", target=target, meets=gap > error)
+    return _row(place, "-above-".join(names), gap, "of no noise", target=target, meets=gap > error)
 
 
 def _place(each: Comparison, epsilon: float, kind: Kind) -> str:

@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from shared.privacy import LEVELS, Level, Trust
 from shared.rounds import RoundPlan
 from shared.tasks import Task, Window
 from shared.training import Training
-from simulations.modes.aircraft import Fleet, Noise, fly, read_fleet
+from simulations.modes.aircraft import Fleet, Noise, fly
 from simulations.modes.numerics import campaign
 from simulations.modes.settings import Kind, mode_of, offering
 
@@ -98,17 +98,10 @@ def run(comparison: Comparison, kind: Kind, epsilon: float) -> Run:
     )  # fmt: skip
 
 
-def flights_of(task: Task, noise: Noise, epsilon: float, repeats: int) -> Band:
-    """Repeat a campaign over the aircraft that are scored."""
-    fleet = _aircraft(task)
+def flights_of(task: Task, fleet: Fleet, noise: Noise, epsilon: float, repeats: int) -> Band:
+    """Repeat a campaign over aircraft."""
     found = [fly(task, fleet, noise, epsilon) for _ in range(repeats)]
     return Band(weights=tuple(each.weights for each in found), price=priced(found[-1].last, 1, task))
-
-
-def aircraft_test(task: Task) -> tuple[int, int, Examples]:
-    """How many aircraft are scored, how many are asked in a round, and what they are tested on."""
-    fleet = _aircraft(task)
-    return len(fleet.devices), fleet.cohort, fleet.test
 
 
 def priced(plan: RoundPlan, times: int, task: Task) -> Price:
@@ -139,11 +132,6 @@ def _read(path: Path, task: Task, window: Window) -> Examples:
     from client.dataset import read_examples
 
     return read_examples(path, task, window)
-
-
-@lru_cache(maxsize=1)
-def _aircraft(task: Task) -> Fleet:
-    return read_fleet(task)
 
 
 def _bits(plan: RoundPlan) -> int | None:

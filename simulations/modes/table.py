@@ -82,5 +82,5 @@ def _cell(named: Rows, name: str, form: str) -> str:
 
 def _verdict(row: Row) -> str:
     name, value = str(row["name"]).removeprefix("modes."), row["value"]
-    said = "-" if value is None else f"{value:.4f}"
+    said = "-" if value is None else f"{value:.4f}" if value < 1e5 else f"{value:.1e}"
     return f"{name:<58}{said:>10}  {row['target']}: {'met' if row['meets'] else 'MISSED'}"
