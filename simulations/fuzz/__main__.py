@@ -108,7 +108,7 @@ def _keep(findings: list[Finding], folder: Path) -> None:
 
 
 def _show(tallies: dict[str, Tally], findings: list[Finding], document: list[dict[str, str | float | bool]]) -> None:
-    console = Console()
+    console = Console(width=max(Console().width, 115))
     table = Table("target", "inputs", "taken", "places", *KINDS, title="Fuzzing")
     for tally in tallies.values():
         counts = [str(count) if not count else f"[red]{count}[/]" for count in tally.broken.values()]

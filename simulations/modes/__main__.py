@@ -25,7 +25,7 @@ from simulations.modes.table import table
 
 TASK_FILE = Path("tasks/flights.toml")
 REPORT = Path("reports/modes.json")
-REPEATS, WORKERS, MINUTES = 8, 2, 5
+REPEATS, WORKERS, MINUTES = 12, 2, 5
 
 
 def flights(extent: Extent, *, workers: int, folder: Path, fleets: tuple[Stations, ...] = FLEETS) -> list[Row]:

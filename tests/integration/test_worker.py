@@ -6,6 +6,8 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -119,9 +121,18 @@ def many_rows(home: AgentHome) -> None:
 
 
 def killed(worker: Worker) -> Callable[[], None]:
+    """Kill the child once it said that it has the work; before, another one takes its place."""
+    at_work, wait = Event(), worker._await
+
+    def noting(*arguments: Any) -> Any:
+        at_work.set()
+        return wait(*arguments)
+
+    worker._await = noting  # type: ignore[method-assign]
+
     def act() -> None:
-        until(lambda: worker.process is not None)
-        time.sleep(0.3)
+        assert at_work.wait(60)
+        time.sleep(0.2)
         assert worker.process is not None
         os.kill(worker.process, signal.SIGKILL)
 
@@ -146,8 +157,6 @@ def test_a_training_that_reaches_a_ceiling_is_stopped_and_answered_with_noise_al
 
 
 def test_a_child_that_is_killed_costs_no_more_than_the_charge(worker: Worker, home: AgentHome, told: list[str]) -> None:
-    from threading import Thread
-
     many_rows(home)
     change(home, data=str(home.path.parent / "many.csv"))
     killer = Thread(target=killed(worker))
