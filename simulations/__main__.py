@@ -40,11 +40,11 @@ cli.command()(year)
 
 @cli.command()
 def modes(
-    repeats: Annotated[int, typer.Option(help="Draws of the noise behind each band.", min=2)] = 8,
+    repeats: Annotated[int, typer.Option(help="Draws of the noise behind each band.", min=2)] = 12,
     workers: Annotated[int, typer.Option(help="Processes side by side.", min=1)] = 2,
     json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
-    """Compare privacy modes at equal epsilon: none, local, distributed, central (about five minutes)."""
+    """Compare privacy modes at equal epsilon: none, local, distributed, central (about three minutes)."""
     from simulations.modes.__main__ import run as compare
 
     compare(repeats=repeats, workers=workers, as_json=json)
