@@ -24,7 +24,14 @@ from shared.errors import InputError
 from shared.failpoints import reached
 
 Kind = Literal[
-    "enrolment", "training update", "survey", "refusal", "health report", "charge sequence", "contact", "ledger",
+    "enrolment",
+    "training update",
+    "survey",
+    "refusal",
+    "health report",
+    "charge sequence",
+    "contact",
+    "ledger",
     "aggregation step",
 ]
 """What left. `contact` sums up requests that carry no content, and `ledger` notes what happened to the ledger itself."""

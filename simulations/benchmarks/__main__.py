@@ -14,7 +14,19 @@ from typing import Any
 
 from shared.files import write_whole
 
-NAMES = ("serving", "delivery", "data", "light_training", "bookkeeping", "explanation", "labelling", "accounting", "compression", "noise_shares", "secagg")
+NAMES = (
+    "serving",
+    "delivery",
+    "data",
+    "light_training",
+    "bookkeeping",
+    "explanation",
+    "labelling",
+    "accounting",
+    "compression",
+    "noise_shares",
+    "secagg",
+)
 REPORT = Path("reports/bench.json")
 
 Row = dict[str, Any]

@@ -1,7 +1,7 @@
 """Snapshots: which rows taught which version, what changed between two, sealed, and never more than needed."""
 
-import re
 import hashlib
+import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
