@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from client.config import AgentHome
+from client.handshake import leaves_only
 from shared import wire
 from shared.enrolment import EnrolRequest, InstalledReport
 from shared.errors import InputError, Unreachable
@@ -44,7 +45,7 @@ def authority(home: AgentHome) -> bytes:
 def trust_only(authority: bytes) -> ssl.SSLContext:
     """Trust servers that this authority (PEM) signed, and no other; raise `InputError` if it is damaged."""
     try:
-        return ssl.create_default_context(cadata=authority.decode("ascii"))
+        return leaves_only(ssl.create_default_context(cadata=authority.decode("ascii")))
     except (ssl.SSLError, ValueError):
         raise InputError("the federation's certificate, ca.crt, is damaged; leave and join again") from None
 

@@ -12,8 +12,8 @@ from shared.errors import WireError
 from shared.rounds import RefusalReport
 
 PAUSE_SECONDS = 0.1
-_WORDS = {2: "failed", 5: "went away"}
-"""Flower's codes for an app that raised and for a node that is unavailable, as an operator reads them."""
+_WORDS = {2: "failed", 5: "went away", 1001: "unreadable"}
+"""Flower's codes for an app that raised and for a node that is unavailable, and ours, as an operator reads them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

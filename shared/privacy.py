@@ -62,8 +62,8 @@ class SampledGaussian:
             raise ValueError(f"noise_multiplier must be positive, got {self.noise_multiplier}")
         if not 0 < self.sample_rate <= 1:
             raise ValueError(f"sample_rate must lie in (0, 1], got {self.sample_rate}")
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if not 1 <= self.steps < 2**53:
+            raise ValueError(f"steps must lie in [1, 2**53), got {self.steps}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

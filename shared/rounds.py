@@ -46,6 +46,7 @@ class RoundPlan:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         self._check_mode()
+        _ = self.cost
 
     def _check_mode(self) -> None:
         """Refuse a mode whose terms are missing, or contradict what the round trains."""
