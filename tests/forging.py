@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
@@ -177,10 +178,24 @@ def _serve(listening: socket.socket, context: ssl.SSLContext, shown: Shown, answ
         with one:
             try:
                 with context.wrap_socket(one, server_side=True) as spoken:
-                    shown.requests.append(spoken.recv(65_536))
+                    shown.requests.append(_request(spoken))
                     spoken.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(answer) + answer)
             except OSError:
                 continue
+
+
+def _request(spoken: ssl.SSLSocket) -> bytes:
+    """One whole request: what is left unread when a socket is closed would cut its answer off."""
+    data = b""
+    while (part := spoken.recv(65_536)) and not _is_whole(data := data + part):
+        pass
+    return data
+
+
+def _is_whole(data: bytes) -> bool:
+    head, end, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    return bool(end) and len(body) >= (int(length[1]) if length else 0)
 
 
 def hostile(authority: Issuer) -> dict[str, tuple[list[x509.Certificate], Key, str]]:
