@@ -30,7 +30,7 @@ demo: $(READY) ## Run the whole story on flights data (3 to 5 minutes) and print
 test: $(READY) ## Run the tests.
 	@$(BIN)/python -m pytest -q -n 2 -m "not proof"
 
-proofs: $(READY) ## Run the slow proofs: stock SuperNode, coordinator kills.
+proofs: $(READY) ## Run the slow proofs: the demo, kills, the crash table, the audit, attacks, modes (about 15 minutes).
 	@$(BIN)/python -m pytest -q -m proof
 
 tui: $(READY) ## Open the terminal UI on what the demo left behind.
