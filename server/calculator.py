@@ -41,7 +41,7 @@ class Bounds:
     max_steps: int
     min_sample_rate: float = LEAST_RATE
     names: tuple[tuple[Quantity, str], ...] = (
-        ("noise", "the signed min_noise_multiplier"), ("rounds", f"the most rounds of a campaign, {MOST_ROUNDS},"),
+        ("noise", "the signed min_noise_multiplier"), ("rounds", "the most rounds of a campaign"),
         ("steps", "the signed max_steps"), ("sample_rate", "the signed max_sample_rate"),
     )  # fmt: skip
 

@@ -33,6 +33,7 @@ def campaign(
     _check_votes(store, training, asked)
     if task.distributed and mode == "distributed":
         _check_cohort(task.distributed, asked, task.name)
+        _check_roster(store, asked)
     return CampaignRequest(
         task=task.name, window=window, training=training, base_version=base_of(store, task, base_version),
         quorum=enough, cohort=asked, deadline_seconds=deadline_seconds, mode=mode, reserve=reserve,
@@ -73,6 +74,17 @@ def _check_cohort(terms: Distributed, asked: int, name: str) -> None:
         raise InputError(
             f"{asked} devices make sure of a sum of {sure}, and {name!r} promises sums of {terms.min_cohort} or more; "
             "ask a larger cohort"
+        )
+
+
+def _check_roster(store: Store, asked: int) -> None:
+    """Refuse a cohort that the newest roster does not name: nobody would be summed with the others."""
+    roster, keys = store.roster(), {each.name: each.public_key for each in store.devices() if each.state == "approved"}
+    named = sum(roster.devices.get(name, "").encode() == key for name, key in keys.items()) if roster else 0
+    if named < asked:
+        raise InputError(
+            f"the roster names {named} of the {len(keys)} approved devices, and a sum is of these alone; `covey roster` signs a "
+            f"newer one, or ask a cohort of {named} at most"
         )
 
 

@@ -45,6 +45,8 @@ class RoundPlan:
         for name in ("normalizer", "learning_rate", "max_grad_norm", "max_update_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if not self.row_share > 0:
+            raise ValueError("learning_rate over normalizer is too small: no row's part of an update can be told")
         self._check_mode()
         _ = self.cost
 

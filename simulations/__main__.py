@@ -64,9 +64,15 @@ def compression(
 @cli.command()
 def run(
     task_file: Annotated[Path, typer.Argument(help="A task file, such as tasks/flights.toml.")],
-    data: Annotated[list[Path] | None, typer.Option(help="One Parquet or CSV file a device; repeat it.")] = None,
-    devices: Annotated[int, typer.Option(help="Without --data: how many of the largest flight stations.")] = 8,
-    rounds: Annotated[int | None, typer.Option(help="Rounds to commit; the task says how many by default.")] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="One Parquet or CSV file a device; repeat it.", exists=True)
+    ] = None,
+    devices: Annotated[
+        int, typer.Option(help="Without --data: how many of the largest flight stations.", min=1, max=35)
+    ] = 8,
+    rounds: Annotated[
+        int | None, typer.Option(help="Rounds to commit; the task says how many by default.", min=1)
+    ] = None,
     window: Annotated[str, typer.Option(help="START..END, ISO dates; all rows by default.")] = "..",
     mode: Annotated[
         Mode, typer.Option(help="Who adds the noise: each device, each a share, or the coordinator.")

@@ -24,7 +24,7 @@ from client.settings import AgentSettings, Period, TaskGrant
 from client.store import AgentStore
 from shared import accounting
 from shared.endings import one_line
-from shared.errors import BudgetExhausted
+from shared.errors import BudgetExhausted, InputError
 from shared.files import write_whole
 from shared.privacy import Cost, PrivacyBudget, SampledGaussian
 from shared.tasks import Task
@@ -234,12 +234,18 @@ def year(
     json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
     """Replay a year of monthly campaigns and daily drift counts, and show what rows pay if they retire and if not."""
-    period = Period(days=period_days, epsilon=period_epsilon)
+    try:
+        period = Period(days=period_days, epsilon=period_epsilon)
+        budgets = [
+            (name, days, settings_of(epsilon=epsilon, row_lifetime_days=days, period=period))
+            for name, days in (("renewing", row_lifetime_days), ("for ever", None))
+        ]
+    except ValueError as error:
+        raise InputError(f"that is no policy of an owner: {error}") from None
     found: list[Row] = [*arithmetic()]
     said: list[str] = ["What privacy.md plans with:"]
     said += [f"  {row['name'][16:]:<68}{_figure(row)}" for row in found]
-    for name, days in (("renewing", row_lifetime_days), ("for ever", None)):
-        settings = settings_of(epsilon=epsilon, row_lifetime_days=days, period=period)
+    for name, days, settings in budgets:
         months = replay(settings, say=lambda words, name=name: _progress(f"{name}: {words}"))
         found += rows(name, settings, months)
         retire = f"rows retire after {days:g} days" if days else "no row retires"

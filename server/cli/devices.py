@@ -32,7 +32,7 @@ def invite(
 
 
 def approve(context: typer.Context, name: Name) -> None:
-    """Let a pending device take part; the roster's key signs it."""
+    """Let a pending device take part in rounds; `covey roster` then lets it be part of a sum."""
     from server import enroll
 
     with opened(context) as (federation, store):

@@ -26,7 +26,7 @@ def audit(
         bool, typer.Option("--thorough", help="Four times the canaries, in about four times as long.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Other canaries and other noise.")] = 0,
-    jobs: Annotated[int, typer.Option(help="How many targets at a time.")] = 2,
+    jobs: Annotated[int, typer.Option(help="How many targets at a time.", min=1)] = 2,
     report: Annotated[Path, typer.Option(help="Where the rows go, as JSON.")] = REPORT,
     json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:

@@ -52,6 +52,8 @@ def main() -> None:
         help="try one input again: a file, or its bytes in hexadecimal",
     )
     arguments = parser.parse_args()
+    if min(arguments.inputs, arguments.processes) < 1:
+        parser.error("--inputs and --processes must be at least 1")
     if arguments.repeat:
         _repeat(*arguments.repeat)
         return

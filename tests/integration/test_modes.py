@@ -305,3 +305,19 @@ def test_a_device_that_the_roster_does_not_name_is_not_asked(quiet: Federation) 
         (path / "roster.json").write_bytes(wire.to_json(short))
     quiet.campaign("distributed")
     assert quiet.store.rounds()[0].cohort == DEVICES[:-1]
+
+
+def test_a_cohort_that_the_roster_does_not_name_is_refused_to_the_operator(quiet: Federation) -> None:
+    def plan() -> CampaignRequest:
+        return planning.campaign(
+            quiet.store, quiet.task, window=Window(), training=planning.training_in(quiet.task, "distributed"),
+            base_version=1, quorum=None, cohort=None, deadline_seconds=5.0, mode="distributed",
+        )  # fmt: skip
+
+    assert plan().cohort == len(DEVICES)
+    roster = quiet.store.roster()
+    assert roster is not None
+    short = {name: key for name, key in roster.devices.items() if name != "eva"}
+    quiet.store.keep_roster(replace(roster, number=2, devices=short))
+    with pytest.raises(InputError, match=r"names 4 of the 5 approved devices.*`covey roster` signs a newer one"):
+        plan()

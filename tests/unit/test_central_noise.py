@@ -169,3 +169,8 @@ def test_a_task_may_not_offer_central_rows_in_several_steps() -> None:
     with pytest.raises(ValueError, match="one step over all rows"):
         Central(training=replace(TRAINING, steps=2), min_noise_multiplier=1.0, unit="record")
     assert small_task(central=Central(training=TRAINING, min_noise_multiplier=1.0)).terms_of("central")
+
+
+def test_a_step_so_small_that_no_rows_part_can_be_told_is_no_plan() -> None:
+    with pytest.raises(ValueError, match="too small"):
+        plan_of(CentralRound(unit="device", noise="independent"), learning_rate=5e-324)

@@ -1,6 +1,8 @@
 """A year of campaigns and counts: no row pays more than its budget if rows retire, and all time does not if none does."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +103,16 @@ def test_the_command_prints_both_years_and_keeps_the_rows(tmp_path: Path, monkey
         rows
     )
     assert json.loads(CliRunner().invoke(app, ["--report", str(report), "--json"]).output) == list(rows.values())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--epsilon", "-1"), ("--row-lifetime-days", "0"), ("--period-days", "0"), ("--period-epsilon", "-1")],
+)
+def test_what_is_no_policy_is_refused_in_one_line(words: tuple[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "simulations.year", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "no policy of an owner" in done.stderr
+    assert "foresaw" not in done.stderr
