@@ -36,6 +36,8 @@ STEP_SECONDS = 60.0
 
 Document = TypeVar("Document")
 Watch = Callable[[str, Replies], bool]
+Take = Callable[[str, RecordDict], None]
+"""Takes what a device, by its fingerprint, answered to a step; raises `WireError` for what cannot be used."""
 
 
 class Planned(Protocol):
@@ -70,19 +72,19 @@ class Steps:
         """The decoded sum, shape `(size,)`, and whose updates are in it; raise `AggregationFailed` by the step's name."""
         total, short = self._sum, min(STEP_SECONDS, deadline_seconds)
         plain = messages.pack("plan", self._plan)
-        self._step("keys", lambda _: plain, ("offer", KeyOffer), total.take_offer, short)
+        self._step("keys", lambda _: plain, _reading("offer", KeyOffer, total.take_offer), short)
         total.close_keys()
-        self._step("shares", self._with(plain, "list", total.key_list), ("shares", Shares), total.take_shares, short)
+        dealt = _reading("shares", Shares, total.take_shares)
+        self._step("shares", self._with(plain, "list", total.key_list), dealt, short)
         total.close_shares()
         heavy = messages.pack("plan", self._plan, array=weights)
-        self._step("train", self._with(heavy, "incoming", total.incoming), None, self._take_masked, deadline_seconds)
+        self._step("train", self._with(heavy, "incoming", total.incoming), self._take_masked, deadline_seconds)
         total.close_masked()
-        self._step(
-            "agree", self._with(plain, "roll", total.roll), ("agreement", Agreement), total.take_agreement, short
-        )
+        agreed = _reading("agreement", Agreement, total.take_agreement)
+        self._step("agree", self._with(plain, "roll", total.roll), agreed, short)
         total.close_agree()
         asked = messages.fold(plain, "request", total.unmask_request())
-        self._step("unmask", lambda _: asked, ("reveal", Reveal), total.take_reveal, short)
+        self._step("unmask", lambda _: asked, _reading("reveal", Reveal, total.take_reveal), short)
         found = total.finish()
         names = {device: name for name, device in self._device.items()}
         assert self._plan.secure is not None
@@ -99,10 +101,7 @@ class Steps:
         most = packed_size(self._setting.length, self._setting.bits)
         self._sum.take_masked(device, masked, messages.unpack_data(content, most=most))
 
-    def _step(
-        self, step: str, content: Callable[[str], RecordDict], answer: tuple[str, type[Document]] | None,
-        take: Callable[[str, Document], None] | Callable[[str, RecordDict], None], seconds: float,
-    ) -> None:  # fmt: skip
+    def _step(self, step: str, content: Callable[[str], RecordDict], take: Take, seconds: float) -> None:
         """Ask everybody who is left; whoever does not answer as agreed is left no more."""
         group, kind = str(self._plan.number), step if step == "train" else f"query.{step}"
         asked = {
@@ -115,7 +114,7 @@ class Steps:
         )
         for name, body in replies.contents.items():
             try:
-                take(self._device[name], messages.unfold(body, *answer) if answer else body)  # type: ignore[arg-type]
+                take(self._device[name], body)
             except WireError as error:
                 replies.failures[name] = f"{step}: {error}"[:200]
         self._left = {name: self._left[name] for name in replies.contents if name not in replies.failures}
@@ -168,6 +167,11 @@ def noise_for(training: Training, terms: Distributed, *, size: int, devices: int
 def on_roster(names: Iterable[str], keys: Mapping[str, bytes], roster: Roster) -> frozenset[str]:
     """Which of `names` the roster has with the very keys that they were approved with."""
     return frozenset(name for name in names if roster.devices.get(name, "").encode() == keys[name])
+
+
+def _reading(name: str, cls: type[Document], take: Callable[[str, Document], None]) -> Take:
+    """Read the one document that a step is answered with, and hand it on."""
+    return lambda device, content: take(device, messages.unfold(content, name, cls))
 
 
 def _at(step: str, why: str) -> str:
