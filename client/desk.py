@@ -28,7 +28,7 @@ class Desk:
         """Open the agent's directory; raise `NotEligible` if this device does not learn `task`."""
         self.settings = home.settings()
         if task not in self.settings.tasks:
-            raise NotEligible(f"this device does not learn {task!r}")
+            raise NotEligible(f"this device does not learn {task!r}: agent.toml has no table for it")
         self.place: TaskHome = home.task(task)
         self.task = self.place.signed_task()
         self.store = AgentStore(home.database)
