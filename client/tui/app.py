@@ -133,7 +133,7 @@ class AgentApp(App[None]):
 
     def show(self) -> None:
         """Bring the header and the view in sight up to date."""
-        if not self.screen_stack:
+        if not self.is_running or not self.screen_stack:  # a tick while the terminal closes finds widgets gone
             return
         base, facts = self.screen_stack[0], self.facts
         base.query_one(Header).show(self.snapshot, self.trouble)

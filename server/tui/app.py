@@ -108,7 +108,7 @@ class CoveyApp(App[None]):
     def show(self) -> None:
         """Bring the header and the view in sight up to date."""
         now = self.clock()
-        if not self.screen_stack:
+        if not self.is_running or not self.screen_stack:  # a tick while the terminal closes finds widgets gone
             return
         base = self.screen_stack[0]
         base.query_one(Header).show(self.snapshot, now, self.trouble)

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from screens import story
 from screens.conftest import Commands, Open, settled, text_of, until
+from textual.screen import Screen
 from textual.widgets import Button, Input, Select, Static
 
 from server.config import Federation
 from server.store import Store
 from server.tui.acts import Ran, run_covey
+from server.tui.app import CoveyApp
 from server.tui.confirm import ConfirmDialog
 from server.tui.forms import Form, StartDialog, SurveyDialog
-from server.tui.header import VIEWS
+from server.tui.header import VIEWS, Header
 from shared.accounting import epsilon
 from shared.lock import only_one
 from shared.privacy import SampledGaussian
@@ -328,3 +330,20 @@ def fill(dialog: object, **values: str) -> None:
     assert isinstance(dialog, Form)
     for name, value in values.items():
         dialog.query_one(f"#{name}", Input).value = value
+
+
+async def test_a_tick_while_the_terminal_closes_finds_widgets_gone_and_says_nothing(
+    opened: Open, told: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks: list[bool] = []
+
+    def tick(screen: Screen[None]) -> None:
+        ticks.append(bool(screen.query(Header)))
+        app = screen.app
+        assert isinstance(app, CoveyApp)
+        app.show()
+
+    monkeypatch.setattr(Screen, "on_unmount", tick, raising=False)
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+    assert ticks == [False]
