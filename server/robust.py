@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.aggregation import Aggregation, Rule
+from shared.aggregation import Aggregation
 from shared.errors import InputError
 
 Votes = NDArray[np.float32]
@@ -33,7 +33,7 @@ def aggregate(votes: Votes, rule: Aggregation) -> Combined:
     """
     if len(votes) < rule.fewest:
         raise InputError(f"{rule} is defined for {rule.fewest} updates or more, got {len(votes)}; ask more devices")
-    return _RULES[rule.kind](votes, rule)
+    return RULES[rule.kind](votes, rule)
 
 
 def cast_votes(
@@ -132,7 +132,7 @@ def _scores(votes: Votes, byzantine: int) -> NDArray[np.float64]:
     return scores
 
 
-_RULES: dict[Rule, Callable[[Votes, Aggregation], Combined]] = {
+RULES: dict[str, Callable[[Votes, Aggregation], Combined]] = {
     "mean": _mean,
     "norm-bound": _norm_bound,
     "trimmed-mean": _trimmed_mean,
@@ -141,3 +141,4 @@ _RULES: dict[Rule, Callable[[Votes, Aggregation], Combined]] = {
     "krum": _krum,
     "multi-krum": _multi_krum,
 }
+"""By kind of `shared.aggregation.Rule`; a rehearsal's own file may add to it."""

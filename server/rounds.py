@@ -17,7 +17,7 @@ from server.plain import Answer
 from server.plans import plan_round
 from server.records import CampaignRequest, Progress, Run
 from server.store import Store
-from server.strategy import step
+from server.strategy import start, step
 from shared.errors import InputError
 from shared.modes import Distributed
 from shared.roster import Roster
@@ -145,9 +145,9 @@ def _commit(
 ) -> int:
     weights = read_weights(store, result.plan.base_version)
     kept = store.momentum(result.plan.run_id)
-    momentum = np.zeros_like(weights) if kept is None else np.frombuffer(kept, dtype="<f4")
-    weights, momentum = step(weights, update, momentum, request.training)
-    version = store.commit_round(result, weights=weights.tobytes(), momentum=momentum.tobytes(), revision=task.revision)
+    state = start(weights, request.training) if kept is None else np.frombuffer(kept, dtype="<f4")
+    weights, state = step(weights, update, state, request.training)
+    version = store.commit_round(result, weights=weights.tobytes(), momentum=state.tobytes(), revision=task.revision)
     return version.number
 
 

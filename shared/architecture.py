@@ -1,26 +1,39 @@
 """The shape of a network, without the library that runs it: what the coordinator needs to know of one."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.errors import InputError
 from shared.images import KERNEL
-from shared.tasks import Task
+from shared.tasks import NetworkKind, Task
+
+Shapes = tuple[tuple[int, ...], ...]
 
 
-def shapes(task: Task) -> tuple[tuple[int, ...], ...]:
-    """The parameters' shapes in the order in which they travel: per layer, weight `(out, in)`, then bias `(out,)`.
+def shapes(task: Task) -> Shapes:
+    """The parameters' shapes in the order in which they travel; raise `InputError` for a kind that is not known here."""
+    kind = task.architecture.kind
+    if kind not in SHAPES:
+        raise InputError(f"no network of kind {kind!r} is known here; name the file that defines it with --with")
+    return SHAPES[kind](task)
 
-    Convolutions come first; their weights are `(out, in, 3, 3)`.
-    """
+
+def _shapes(task: Task) -> Shapes:
+    """Per layer, weight `(out, in)`, then bias `(out,)`; convolutions come first, their weights are `(out, in, 3, 3)`."""
     image = task.architecture.image
     maps = [channels for channels, _, _ in image.maps] if image else []
     convolutions = [(outputs, inputs, KERNEL, KERNEL) for inputs, outputs in pairwise(maps)]
     dense = [(outputs, inputs) for inputs, outputs in pairwise(widths(task))]
     return tuple(shape for weight in (*convolutions, *dense) for shape in (weight, weight[:1]))
+
+
+SHAPES: dict[str, Callable[[Task], Shapes]] = dict.fromkeys(get_args(NetworkKind), _shapes)
+"""By kind of network; a rehearsal's own file may add to it."""
 
 
 def widths(task: Task) -> tuple[int, ...]:

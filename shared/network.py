@@ -1,7 +1,8 @@
 """The network itself, in PyTorch: the one file of `shared` that needs it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import torch
@@ -9,16 +10,32 @@ from numpy.typing import NDArray
 from torch import nn
 
 from shared.architecture import split, widths
+from shared.errors import InputError
 from shared.images import KERNEL, Image
-from shared.tasks import Task
+from shared.tasks import NetworkKind, Task
 
 
 def build(task: Task) -> nn.Sequential:
-    """The task's network: `(rows, task.inputs)` to logits of shape `(rows, classes)`."""
+    """The task's network: `(rows, task.inputs)` to logits of shape `(rows, classes)`.
+
+    Raise `InputError` for a kind that is not known here.
+    """
+    kind = task.architecture.kind
+    if kind not in MODULES:
+        raise InputError(f"no network of kind {kind!r} is known here; name the file that defines it with --with")
+    return MODULES[kind](task)
+
+
+def _build(task: Task) -> nn.Sequential:
+    """Convolutions if there is an image, then dense layers; tanh after each but the last."""
     layers = _convolutions(task.architecture.image) if task.architecture.image else []
     for inputs, outputs in pairwise(widths(task)):
         layers += [nn.Linear(inputs, outputs), nn.Tanh()]
     return nn.Sequential(*layers[:-1])
+
+
+MODULES: dict[str, Callable[[Task], nn.Sequential]] = dict.fromkeys(get_args(NetworkKind), _build)
+"""By kind of network; a rehearsal's own file may add to it."""
 
 
 def _convolutions(image: Image) -> list[nn.Module]:

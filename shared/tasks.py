@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from shared import wire
 from shared.contract import Contract
@@ -48,19 +48,26 @@ class Classes:
 Label = Threshold | Classes
 
 
+NetworkKind = Literal["linear", "mlp", "cnn"]
+"""The networks that ship; what each is made of stands in `shared.architecture`, `shared.network` and `client.light`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """The network: `linear`, or `mlp` with one tanh layer per entry of `hidden`, or `cnn` with an `image` before them."""
+    """The network: `linear`, or `mlp` with one tanh layer per entry of `hidden`, or `cnn` with an `image` before them.
 
-    kind: Literal["linear", "mlp", "cnn"]
+    A rehearsal may know other kinds, which use `hidden` and `image` as they like.
+    """
+
+    kind: NetworkKind
     hidden: tuple[int, ...] = ()
     image: Image | None = None
 
     def __post_init__(self) -> None:
         """Refuse layers that the kind does not have."""
-        if self.kind != "cnn" and (self.kind == "linear") != (not self.hidden):
+        if (self.kind == "linear" and self.hidden) or (self.kind == "mlp" and not self.hidden):
             raise ValueError(f"a linear network has no hidden layers and an mlp has some, got {list(self.hidden)}")
-        if (self.kind == "cnn") != (self.image is not None):
+        if self.kind in get_args(NetworkKind) and (self.kind == "cnn") != (self.image is not None):
             raise ValueError("a cnn has an image, and no other network has")
         if any(not 1 <= units <= 4096 for units in self.hidden):
             raise ValueError(f"each hidden layer has 1 to 4096 units, got {list(self.hidden)}")

@@ -1,9 +1,14 @@
 """How a campaign trains, and the least that any campaign of a task must protect."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from shared.aggregation import Aggregation
 from shared.compression import Compression
+from shared.wire import LEFT_OUT_WHEN_EMPTY
+
+StrategyKind = Literal["momentum"]
+"""What a coordinator makes of a round's mean (`server.strategy`); the one that ships."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +17,7 @@ class Training:
 
     `normalizer` stands where a mini-batch's size would: the noisy sum of clipped gradients is divided by it.
     `compression` is of what travels, after the noise. `aggregation` is how updates that are seen one by one become
-    one; the mean if it is left out.
+    one; the mean if it is left out. `strategy` is what the coordinator does with that one.
     """
 
     rounds: int
@@ -27,6 +32,7 @@ class Training:
     server_momentum: float = 0.0
     compression: Compression | None = None
     aggregation: Aggregation | None = None
+    strategy: StrategyKind = field(default="momentum", metadata=LEFT_OUT_WHEN_EMPTY)
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""

@@ -22,6 +22,9 @@ _TEXT = reprlib.Repr()
 _TEXT.maxstring = _TEXT.maxother = _TEXT.maxlong = 80
 """Shows what a stranger sent without repeating all of it, however long or deep it is."""
 
+ALSO: dict[Any, list[str]] = {}
+"""Words that a rehearsal's own files add to a `Literal` (`simulations.extending`): none in an agent or a coordinator."""
+
 LEFT_OUT_WHEN_EMPTY = {"left out": True}
 """Metadata of a field that is not written where it holds its default: documents without it stay the same bytes."""
 
@@ -124,7 +127,7 @@ def _value(hint: Any, data: Any, where: str) -> Any:
     if origin is dict:
         return _table(hint, data, where)
     if origin is Literal:
-        return _choice(get_args(hint), data, where)
+        return _choice((*get_args(hint), *ALSO.get(hint, ())), data, where)
     if origin in (Union, types.UnionType):
         return _union(get_args(hint), data, where)
     if dataclasses.is_dataclass(hint):

@@ -1,15 +1,18 @@
 """The task's network in NumPy: from a sample to the sum of its clipped gradients, one pass forward and one back."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from client.light.layers import Array, Convolution, Dense, Layer
 from shared.architecture import shapes, size, split
+from shared.errors import InputError
 from shared.images import KERNEL
-from shared.tasks import Task
+from shared.tasks import NetworkKind, Task
 
 MEMORY = 2 * 2**20
 """Bytes that the examples at work may take together: about what a processor keeps near."""
@@ -21,9 +24,12 @@ class Network:
     """A task's network over weights of shape `(size,)`, which may be moved in place."""
 
     def __init__(self, task: Task, weights: Array) -> None:
-        """Lay out the layers and their memory."""
+        """Lay out the layers and their memory; raise `InputError` where the kind of network has none here."""
+        if not is_known(task):
+            kind = task.architecture.kind
+            raise InputError(f"the light trainer does not know networks of kind {kind!r}; train them with Opacus")
         self._rows = min(MOST_ROWS, max(1, MEMORY // _bytes(task)))
-        self._layers = _layers(task, weights, self._rows)
+        self._layers = LAYERS[task.architecture.kind](task, weights, self._rows)
         image = task.architecture.image
         self._form = (image.height, image.width, 1) if image else (task.inputs,)
         self._total, self._part = np.zeros(size(task), np.float32), np.empty(size(task), np.float32)
@@ -88,6 +94,16 @@ def _layers(task: Task, weights: Array, rows: int) -> list[Layer]:
             layers.append(Convolution(*pairs[index], (height, width), stride=image.stride, rows=rows, last=last))
     dense = pairs[len(layers) :]
     return [*layers, *(Dense(*pair, rows=rows, last=pair is dense[-1]) for pair in dense)]
+
+
+LAYERS: dict[str, Callable[[Task, Array, int], list[Layer]]] = dict.fromkeys(get_args(NetworkKind), _layers)
+"""By kind of network: the layers over weights of shape `(size,)`, for so many rows at a time; each has a weight and a
+bias. A rehearsal's own file may add to it."""
+
+
+def is_known(task: Task) -> bool:
+    """Whether the light trainer has layers for the task's kind of network."""
+    return task.architecture.kind in LAYERS
 
 
 def _bytes(task: Task) -> int:
