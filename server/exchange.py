@@ -12,7 +12,7 @@ from shared.errors import WireError
 from shared.rounds import RefusalReport
 
 PAUSE_SECONDS = 0.1
-_WORDS = {2: "failed", 5: "went away", 1001: "unreadable"}
+_WORDS = {2: "failed", 5: "went away", 1001: "unreadable", 1002: "no answer in time"}
 """Flower's codes for an app that raised and for a node that is unavailable, and ours, as an operator reads them."""
 
 

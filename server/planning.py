@@ -1,10 +1,11 @@
 """From what an operator typed to a request that can be queued; refused here rather than by every device."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from server import choices
+from server.planfile import CHANGED, PlanFile, fingerprint, with_numbers
 from server.records import CampaignRequest, SurveyRequest
 from server.store import Store
 from shared import wire
@@ -38,6 +39,45 @@ def campaign(
         task=task.name, window=window, training=training, base_version=base_of(store, task, base_version),
         quorum=enough, cohort=asked, deadline_seconds=deadline_seconds, mode=mode, reserve=reserve,
     )  # fmt: skip
+
+
+def from_plan(
+    store: Store, plan: PlanFile, *, base_version: int | None, cohort: int | None = None, quorum: int | None = None
+) -> CampaignRequest:
+    """The campaign of a plan file, from the newest version unless another is named; `cohort` and `quorum` replace its own.
+
+    Raise `InputError` if the plan is not of the task that is published here, or asks more devices than there are.
+    """
+    task = _planned_task(store, plan)
+    asked, fleet = with_numbers(plan, cohort=cohort, quorum=quorum), fleet_size(store)
+    if asked.cohort > fleet:
+        enough = max(1, -(-fleet * plan.quorum // plan.cohort))
+        raise InputError(
+            f"the plan asks {asked.cohort} devices in a round, and {fleet} are approved here; `--cohort {fleet} --quorum "
+            f"{enough}` beside --plan takes fewer, which is no longer exactly what was rehearsed"
+        )
+    checked = campaign(
+        store, task, window=asked.window, training=asked.training, base_version=base_version, quorum=asked.quorum,
+        cohort=asked.cohort, deadline_seconds=asked.deadline_seconds, mode=asked.mode, reserve=asked.reserve,
+    )  # fmt: skip
+    return replace(checked, plan=plan.sha256 + (CHANGED if asked != plan else ""))
+
+
+def _planned_task(store: Store, plan: PlanFile) -> Task:
+    """The published task that a plan is of; raise `InputError` where it is another."""
+    task = store.task(plan.task)
+    if task.revision != plan.revision:
+        raise InputError(
+            f"the plan is of {task.name!r}, revision {plan.revision}, and revision {task.revision} is published here; "
+            "rehearse it with that revision's task file, and save another plan"
+        )
+    if (here := fingerprint(task)) != plan.fingerprint:
+        raise InputError(
+            f"the plan was rehearsed with another {task.name!r}, revision {task.revision}, than is published here "
+            f"(fingerprint {plan.fingerprint[:12]}, here {here[:12]}); rehearse it with the published task file"
+        )
+    training_in(task, plan.mode)
+    return task
 
 
 def survey(

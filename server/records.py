@@ -43,7 +43,8 @@ class Device:
 class CampaignRequest:
     """What an operator asks for when starting rounds; kept with the run, so that it can resume.
 
-    With `reserve`, each device pays for all rounds before the first.
+    With `reserve`, each device pays for all rounds before the first. `plan` is the hash of the plan file that it follows,
+    if it does, and the word `changed` where the operator put another cohort or quorum in place of the file's.
     """
 
     task: str
@@ -55,6 +56,7 @@ class CampaignRequest:
     deadline_seconds: float
     mode: Mode = field(default="local", metadata=wire.LEFT_OUT_WHEN_EMPTY)
     reserve: bool = field(default=False, metadata=wire.LEFT_OUT_WHEN_EMPTY)
+    plan: str = field(default="", metadata=wire.LEFT_OUT_WHEN_EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

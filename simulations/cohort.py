@@ -33,7 +33,7 @@ def rehearse(
         home = AgentHome(folder / name)
         found_agent(home, task, name=name, data=path, budget=budget, trust=trust)
         keys[name] = public_key_bytes(new_key(home).public_key()).decode()
-        _enrol(store, name, node, keys[name].encode())
+        enrol(store, name, node, keys[name].encode())
         nodes[node] = home.path
     roster = Roster(number=1, devices=keys)
     store.keep_roster(roster)
@@ -63,7 +63,8 @@ def found_agent(
     store.close()
 
 
-def _enrol(store: Store, name: str, node: int, key: bytes) -> None:
+def enrol(store: Store, name: str, node: int, key: bytes) -> None:
+    """Let a device in under a node's number, as an operator's invitation and approval do."""
     token = f"rehearsal-{name}"
     store.add_invitation(token, datetime.now(UTC).timestamp() + 60)
     store.enrol(token, name, key)

@@ -15,18 +15,11 @@ from flwr.supercore.task_identity import TaskIdentity
 Tamper = Callable[[int, Message], Message]
 
 
-class LoopbackGrid(Grid):
-    """Hands each message to the agent whose directory belongs to its node, at once and in order.
+class InProcessGrid(Grid):
+    """What any grid without a network answers alike."""
 
-    `tamper` may replace what a node returns: how tests send NaN, silence and lies.
-    """
-
-    def __init__(self, app: ClientApp, agents: Mapping[int, Path], *, tamper: Tamper | None = None) -> None:
-        """Serve `agents` (node id to agent directory) with `app`."""
-        self._app = app
-        self._agents = dict(agents)
-        self._tamper = tamper or _honest
-        self._replies: dict[str, Message] = {}
+    def __init__(self) -> None:
+        """Take the identity that Flower gives a task of its own: it is global to a process."""
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
 
     @property
@@ -43,13 +36,33 @@ class LoopbackGrid(Grid):
         """Build a message (Flower deprecates this in favour of the constructor)."""
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
+    def get_nodes(self) -> Iterable[NodeInfo]:
+        """Every node that is online, with its id alone."""
+        return [NodeInfo(node_id=node) for node in self.get_node_ids()]
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """Push and pull in one go; nothing here takes time, so `timeout` never passes."""
+        del timeout
+        return self.pull_messages(self.push_messages(messages))
+
+
+class LoopbackGrid(InProcessGrid):
+    """Hands each message to the agent whose directory belongs to its node, at once and in order.
+
+    `tamper` may replace what a node returns: how tests send NaN, silence and lies.
+    """
+
+    def __init__(self, app: ClientApp, agents: Mapping[int, Path], *, tamper: Tamper | None = None) -> None:
+        """Serve `agents` (node id to agent directory) with `app`."""
+        super().__init__()
+        self._app = app
+        self._agents = dict(agents)
+        self._tamper = tamper or _honest
+        self._replies: dict[str, Message] = {}
+
     def get_node_ids(self) -> Iterable[int]:
         """Every node is always online."""
         return list(self._agents)
-
-    def get_nodes(self) -> Iterable[NodeInfo]:
-        """Every node, with its id alone."""
-        return [NodeInfo(node_id=node) for node in self._agents]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Let each addressee answer now; returns the messages' ids in order."""
@@ -58,11 +71,6 @@ class LoopbackGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Hand over the answers to `message_ids`, each once."""
         return [self._replies.pop(key) for key in message_ids if key in self._replies]
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Push and pull in one go; nothing here takes time, so `timeout` never passes."""
-        del timeout
-        return self.pull_messages(self.push_messages(messages))
 
     def _deliver(self, message: Message) -> str:
         node, message_id = message.metadata.dst_node_id, secrets.token_hex(16)

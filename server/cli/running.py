@@ -1,18 +1,24 @@
 """`covey start`, `stop`, `survey`, `rounds`: what the fleet is asked to do."""
 
 import sys
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from click.core import ParameterSource
 
 from server import planning
 from server.cli.base import AsJson, TaskName, count, opened, print_json, print_table, the_task
 from server.modewords import explained, mode_of
-from server.records import ACTIVE, RunKind
+from server.planfile import read_plan
+from server.records import ACTIVE, CampaignRequest, RunKind
 from server.store import Store
+from shared import wire
 from shared.drift import SurveyRole
 from shared.errors import InputError
 from shared.modes import Mode
+from shared.rounds import RoundResult
 from shared.tasks import parse_window
 
 Window = Annotated[
@@ -44,19 +50,55 @@ def start(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Put this in place of the task's.")
     ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Run what was rehearsed: a file of `covey-sim run --save-plan`."),
+    ] = None,
     follow: Follow = None,
     as_json: AsJson = False,
 ) -> None:
     """Start rounds of training."""
     with opened(context) as (_, store):
-        read = the_task(store, task)
-        request = planning.campaign(
-            store, read, window=parse_window(window),
-            training=planning.overridden(planning.training_in(read, mode), settings or [], rounds=rounds),
-            base_version=base, quorum=quorum, cohort=cohort, deadline_seconds=deadline, mode=mode, reserve=reserve,
-        )  # fmt: skip
+        if plan is not None:
+            request = _rehearsed(context, store, plan, task, base=base, cohort=cohort, quorum=quorum)
+        else:
+            read = the_task(store, task)
+            request = planning.campaign(
+                store, read, window=parse_window(window),
+                training=planning.overridden(planning.training_in(read, mode), settings or [], rounds=rounds),
+                base_version=base, quorum=quorum, cohort=cohort, deadline_seconds=deadline, mode=mode, reserve=reserve,
+            )  # fmt: skip
         what = f"{request.training.rounds} rounds from version {request.base_version}"
-        _queue(context, store, read.name, "train", request, what=what, follow=follow, as_json=as_json)
+        what += f", plan {request.plan}" if request.plan else ""
+        _queue(context, store, request.task, "train", request, what=what, follow=follow, as_json=as_json)
+
+
+def _rehearsed(
+    context: typer.Context, store: Store, file: Path, task: str | None, *,
+    base: int | None, cohort: int | None, quorum: int | None,
+) -> CampaignRequest:  # fmt: skip
+    """The campaign of a plan file; raise `InputError` for options that say what the plan says."""
+    said = [words for name, words in _IN_THE_PLAN.items() if _is_given(context, name)]
+    if said:
+        raise InputError(
+            f"--plan runs what was rehearsed, so {', '.join(said)} cannot stand beside it; rehearse it with that, or leave "
+            "--plan out. Only --from, --cohort and --quorum may stand beside it"
+        )
+    plan = read_plan(file)
+    if task is not None and task != plan.task:
+        raise InputError(f"plan file {file} is of task {plan.task!r}, not {task!r}")
+    return planning.from_plan(store, plan, base_version=base, cohort=cohort, quorum=quorum)
+
+
+_IN_THE_PLAN = {
+    "settings": "--set", "mode": "--mode", "rounds": "--rounds", "window": "--window", "deadline": "--deadline",
+    "reserve": "--reserve",
+}  # fmt: skip
+"""The options of `start` that a plan file decides."""
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def survey(
@@ -108,8 +150,9 @@ def rounds(
         results = store.rounds(run)
         if run is not None:
             store.run(run)
+        plans = _plans(store, results)
     if as_json:
-        print_json(results)
+        print_json([_with_plan(result, plans) for result in results])
         return
     rows = [
         (
@@ -123,6 +166,21 @@ def rounds(
     print_table(headers, rows, empty="No round has run yet; `covey start` starts some.")
     for line in explained(result.plan for result in results):
         typer.echo(f"  {line}")
+    for number, plan in plans.items():
+        typer.echo(f"  Run {number} follows plan {plan}.")
+
+
+def _plans(store: Store, results: Sequence[RoundResult]) -> dict[int, str]:
+    """The hash of the plan file that each run follows, of those that follow one."""
+    wanted = {result.plan.run_id for result in results}
+    asked = {run.id: wire.from_json(CampaignRequest, run.request.encode()) for run in store.runs() if run.id in wanted}
+    return {number: request.plan for number, request in asked.items() if request.plan}
+
+
+def _with_plan(result: RoundResult, plans: Mapping[int, str]) -> dict[str, Any]:
+    """A round as programs read it, with the hash of the plan file that its run follows, if it does."""
+    plan = plans.get(result.plan.run_id)
+    return wire.encode(result) | ({"plan_file": plan} if plan else {})
 
 
 def _queue(

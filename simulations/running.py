@@ -1,0 +1,216 @@
+"""`covey-sim run`: rehearse one plan over a fleet, and show what came of it."""
+
+import hashlib
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from json import dumps
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from server import planning
+from server.planfile import PlanFile, fingerprint, read_plan, write_plan
+from shared import wire
+from shared.errors import InputError
+from shared.modes import Mode
+from shared.privacy import TRUST
+from shared.tasks import Task, Window, parse_window, read_task
+from simulations.extending import load
+from simulations.fleet.behaviour import read_behaviour
+from simulations.progress import bar
+from simulations.rehearsal import ROWS, EngineName, Settings, keep_settings
+from simulations.rehearsing import Outcome, rehearse, tabulate
+from simulations.scene import Scene
+from simulations.scenes import Fleet
+
+INTERRUPTED = 130
+"""The exit status of what a person ended."""
+
+BLOCKS_FROM, BLOCK = 20_000, 1000
+"""From how many devices a round on answers travel in blocks, and how large those are, unless said."""
+
+
+def run(
+    context: typer.Context,
+    task_file: Annotated[Path, typer.Argument(help="A task file, such as tasks/flights.toml.")],
+    data: Annotated[
+        list[Path] | None, typer.Option(help="One Parquet or CSV file a device; repeat it.", exists=True)
+    ] = None,
+    devices: Annotated[
+        int | None, typer.Option(help="How many devices.", show_default="all of a natural partition", min=1)
+    ] = None,
+    by: Annotated[
+        str, typer.Option(metavar="WAY", help="What a device is: aircraft, station; dirichlet:0.3, shards:2, evenly.",
+                          show_default="the task's first way"),
+    ] = "",
+    plan: Annotated[Path | None, typer.Option(help="Rehearse this plan file instead of the options below.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds to commit.", show_default="the task's", min=1)] = None,
+    cohort: Annotated[
+        int | None, typer.Option(help="Devices to ask in a round.", show_default="all", min=1)
+    ] = None,
+    quorum: Annotated[
+        int | None, typer.Option(help="How many must answer.", show_default="two thirds of the cohort", min=1)
+    ] = None,
+    deadline: Annotated[float, typer.Option(help="Seconds of the fleet's own clock that a round may take.")] = 600.0,
+    mode: Annotated[Mode, typer.Option(help="Who adds the noise, as in `covey start`.")] = "local",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Put this in place of the task's.")
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(help="Rows to learn from: START..END, ISO dates.", show_default="the data's")
+    ] = None,
+    test: Annotated[
+        str | None, typer.Option(help="Rows to be tested on.", show_default="the data's, none of your own")
+    ] = None,
+    behaviour: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="How devices behave: ideal, phones, desktops, or a TOML file.")
+    ] = "ideal",
+    epsilon: Annotated[
+        float | None, typer.Option(help="What each owner grants.", show_default="the task's ceiling")
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FOLDER", help="Start from what an earlier rehearsal ended with.", exists=True),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Repeats with seeds of their own.", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
+    engine: Annotated[
+        EngineName, typer.Option(help="Blocks of devices, or each as the agent that ships: in process, or on Ray.")
+    ] = "fast",
+    block: Annotated[
+        int | None, typer.Option(help="Devices whose sum one message carries.", show_default="1; 1000 for large rounds",
+                                 min=1),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes side by side.", min=1)] = os.cpu_count() or 1,
+    compare: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Learn the same without a federation, to compare.")
+    ] = True,
+    save_plan: Annotated[
+        Path | None, typer.Option(help="Write the plan here, for `covey start --plan`.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The result's folder; one that is there goes on.", show_default="rehearsals/…")
+    ] = None,
+    extend: Annotated[
+        list[Path] | None, typer.Option("--with", metavar="FILE", help="Python that adds a network, a strategy or a rule.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what came of it as JSON.")] = False,
+) -> None:  # fmt: skip
+    """Rehearse a campaign over thousands of devices: the coordinator's code that ships, and a report at the end."""
+    for file in extend or []:
+        load(file)
+    task = read_task(task_file)
+    fleet = Fleet(
+        files=tuple(data or []), by=by, devices=devices, seed=seed, learn=_window(window), test=_window(test)
+    )  # fmt: skip
+    folder = out or Path("rehearsals") / f"{task.name}-{_digest(context, task)}"
+    scene = fleet.build(task, folder / ROWS, extensions=tuple(file.resolve() for file in extend or []))
+    asked = _plan(
+        task, plan, settings or [], len(scene.names), rounds=rounds, cohort=cohort, quorum=quorum, deadline=deadline,
+        mode=mode, window=fleet.window(task),
+    )  # fmt: skip
+    if save_plan:
+        write_plan(save_plan, asked)
+    chosen = Settings(
+        task=task, plan=asked, scene=scene.about, devices=len(scene.names), behaviour=read_behaviour(behaviour),
+        seeds=tuple(range(seed, seed + seeds)), epsilon=task.privacy.epsilon if epsilon is None else epsilon,
+        block=_block(block, asked), engine=engine, base=str(base or ""),
+        extensions=tuple(hashlib.sha256(file.read_bytes()).hexdigest() for file in extend or []),
+    )  # fmt: skip
+    outcome = _rehearse(chosen, fleet, scene, folder, workers=workers, compare=compare)
+    show(outcome, as_json=json)
+    if not outcome.about.complete:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _rehearse(settings: Settings, fleet: Fleet, scene: Scene, folder: Path, *, workers: int, compare: bool) -> Outcome:
+    command = shlex.join(["covey-sim", *sys.argv[1:]])
+    with bar("rounds", settings.plan.training.rounds * len(settings.seeds)) as say:
+        if settings.engine == "fast":
+            return rehearse(settings, scene, folder, workers=workers, say=say, compare=compare, command=command)
+        from simulations.agents import conduct_agents
+
+        keep_settings(folder, settings)
+        campaigns = conduct_agents(settings, fleet.write_files(settings.task, folder / "data"), folder, say=say)
+        return tabulate(campaigns, settings, scene, folder, compare=compare, command=command)
+
+
+def _plan(
+    task: Task, file: Path | None, changes: Sequence[str], devices: int, *, rounds: int | None, cohort: int | None,
+    quorum: int | None, deadline: float, mode: Mode, window: Window,
+) -> PlanFile:  # fmt: skip
+    """The plan of a file, if it is of this task; or the one that the options describe."""
+    if file is not None:
+        found = read_plan(file)
+        if found.fingerprint != fingerprint(task):
+            raise InputError(f"plan file {file} is of another task file than {task.name!r}; rehearse it with its own")
+        if found.cohort > devices:
+            raise InputError(f"the plan asks {found.cohort} devices in a round, and there are {devices}")
+        return found
+    training = planning.overridden(planning.training_in(task, mode), changes, rounds=rounds)
+    planning.check_terms(task, training, mode)
+    most = min(cohort or devices, devices)
+    try:
+        return PlanFile(
+            task=task.name, revision=task.revision, fingerprint=fingerprint(task), mode=mode, cohort=most,
+            quorum=quorum or max(1, -(-2 * most // 3)), deadline_seconds=deadline, reserve=False, window=window,
+            training=training,
+        )  # fmt: skip
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def _block(asked: int | None, plan: PlanFile) -> int:
+    """Devices in a message: one, unless said, or where a round asks so many that messages would take longer than training."""
+    if asked is not None:
+        return asked
+    return BLOCK if plan.cohort >= BLOCKS_FROM else 1
+
+
+def _window(text: str | None) -> Window | None:
+    return None if text is None else parse_window(text)
+
+
+def _digest(context: typer.Context, task: Task) -> str:
+    """What the same words on the same task come to: where they go on."""
+    aside = {"out", "workers", "json", "compare", "save_plan", "task_file"}
+    words = {name: str(value) for name, value in sorted(context.params.items()) if name not in aside}
+    return hashlib.sha256(wire.to_json(task) + repr(words).encode()).hexdigest()[:8]
+
+
+def show(outcome: Outcome, *, as_json: bool) -> None:
+    """Print the rounds and what all came to, or the same as one JSON object."""
+    about = outcome.about
+    if as_json:
+        rounds = [wire.encode(row) for row in outcome.rounds]
+        typer.echo(dumps({"about": wire.encode(about), "rounds": rounds, "folder": str(outcome.folder)}, indent=2))
+        return
+    for row in outcome.rounds:
+        worth = f"  AUC {row.auc:.4f}" if row.auc is not None else ""
+        away = "".join(
+            f", {count} {word}" for count, word in ((row.refused, "refused"), (row.failed, "silent")) if count
+        )
+        typer.echo(
+            f"seed {row.seed}  round {row.round:3d}  {row.outcome}  {row.returned:,} of {row.cohort:,}{away}"
+            f"{worth}  epsilon {row.epsilon or 0:.2f}  {row.seconds:.2f} s"
+        )
+    typer.echo(_sum_up(outcome))
+
+
+def _sum_up(outcome: Outcome) -> str:
+    about = outcome.about
+    worth = f"AUC {outcome.auc:.4f}" if outcome.auc is not None else "no test rows"
+    compared = [
+        f"{name} {baseline.auc:.4f}"
+        for name, baseline in (("central", about.baselines.central), ("each device alone", about.baselines.local))
+        if baseline and baseline.auc is not None
+    ]
+    against = f" ({', '.join(compared)})" if compared else ""
+    state = "rehearsed" if about.complete else "interrupted; the same command goes on"
+    return (
+        f"{state}: {worth}{against}; a device spent epsilon {outcome.epsilon:.2f} at most at delta {about.delta:g}, "
+        f"{TRUST[about.trust]}\nplan {about.plan_sha256[:16]}; report {outcome.folder / 'report.html'}"
+    )
