@@ -7,6 +7,7 @@ import typer
 
 from shared.endings import one_line
 from simulations.audit.__main__ import audit
+from simulations.replay.command import drift
 from simulations.running import run
 from simulations.year import year
 
@@ -20,6 +21,7 @@ def covey_sim() -> None:
 
 
 cli.command()(run)
+cli.command()(drift)
 cli.command()(audit)
 cli.command()(year)
 

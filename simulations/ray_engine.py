@@ -174,8 +174,11 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _let_go(store: Store, run: Run) -> None:
-    """A run that the engine left under way is told to stop, so that its thread ends too."""
-    if store.run(run.id).state in ACTIVE:
+    """A run that the engine left under way is told to stop, so that its thread ends too; one that never began has failed."""
+    state = store.run(run.id).state
+    if state == "queued":
+        store.set_run_state(run.id, "failed", "Flower's simulation engine did not start")
+    elif state in ACTIVE:
         store.set_run_state(run.id, "stopping")
 
 

@@ -154,6 +154,21 @@ def test_without_ray_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest
     assert campaign.store.run(campaign.run.id).state == "queued"
 
 
+def test_a_run_that_the_engine_left_is_not_under_way_for_ever(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path / "engine", quiet_task())
+    for state, then in (("finished", "finished"), ("running", "stopping"), ("queued", "failed")):
+        campaign.store.set_run_state(campaign.run.id, state)
+        ray_engine._let_go(campaign.store, campaign.run)
+        assert campaign.store.run(campaign.run.id).state == then
+
+
+def test_what_went_wrong_first_is_told() -> None:
+    error = RuntimeError("Ending simulation.")
+    error.__cause__ = RuntimeError("Simulation Runtime crashed.")
+    error.__cause__.__cause__ = ValueError("ActorPool is empty.")
+    assert str(ray_engine._root(error)) == "ActorPool is empty."
+
+
 def test_only_a_campaign_of_the_task_is_conducted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     campaign = Campaign(tmp_path / "engine", quiet_task())
     monkeypatch.setattr(ray_engine, "require_ray", lambda: None)
