@@ -9,6 +9,7 @@ from shared.endings import one_line
 from simulations.audit.__main__ import audit
 from simulations.replay.command import drift
 from simulations.running import run
+from simulations.sweep.__main__ import sweep
 from simulations.year import year
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -21,6 +22,7 @@ def covey_sim() -> None:
 
 
 cli.command()(run)
+cli.command()(sweep)
 cli.command()(drift)
 cli.command()(audit)
 cli.command()(year)

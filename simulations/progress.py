@@ -18,3 +18,9 @@ def bar(what: str, total: float) -> Generator[Callable[[float], None]]:
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task(what, total=total)
         yield lambda done: shown.update(task, completed=done)
+
+
+def told_on_stderr(what: str) -> None:
+    """Say what begins now, where somebody watches."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{what} ...\n")

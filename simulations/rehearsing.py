@@ -10,6 +10,7 @@ import polars as pl
 from simulations.baselines import baselines
 from simulations.campaign import Campaign, level_of
 from simulations.outcome import device_rows, groups, round_rows
+from simulations.progress import told_on_stderr
 from simulations.rehearsal import Say, Settings, conduct_all, keep_settings
 from simulations.report import write
 from simulations.report.tables import About, GroupRow, RoundRow, write_about, write_tables
@@ -89,7 +90,9 @@ def tabulate(
             _write(folder, about, tables)
         about = replace(about, complete=True)
         if compare and scene.test is not None and not scene.apart:
-            found = baselines(settings.task, scene.test, train=settings.plan.window, test=scene.tested_on)
+            found = baselines(
+                settings.task, scene.test, train=settings.plan.window, test=scene.tested_on, say=told_on_stderr
+            )
             about = replace(about, baselines=found)
     except KeyboardInterrupt:
         pass  # what there is is written below; the caller sees `complete`

@@ -4,7 +4,6 @@ import hashlib
 import os
 import shlex
 import sys
-from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 from typing import Annotated
@@ -12,14 +11,14 @@ from typing import Annotated
 import typer
 
 from server import planning
-from server.planfile import PlanFile, fingerprint, read_plan, write_plan
+from server.planfile import PlanFile, write_plan
 from shared import wire
-from shared.errors import InputError
 from shared.modes import Mode
 from shared.privacy import TRUST
 from shared.tasks import Task, Window, parse_window, read_task
 from simulations.extending import load
 from simulations.fleet.behaviour import read_behaviour
+from simulations.plans import plan_in, plan_of
 from simulations.progress import bar
 from simulations.rehearsal import ROWS, EngineName, Settings, keep_settings
 from simulations.rehearsing import Outcome, rehearse, tabulate
@@ -108,10 +107,14 @@ def run(
     )  # fmt: skip
     folder = out or Path("rehearsals") / f"{task.name}-{_digest(context, task)}"
     scene = fleet.build(task, folder / ROWS, extensions=tuple(file.resolve() for file in extend or []))
-    asked = _plan(
-        task, plan, settings or [], len(scene.names), rounds=rounds, cohort=cohort, quorum=quorum, deadline=deadline,
-        mode=mode, window=fleet.window(task),
-    )  # fmt: skip
+    if plan:
+        asked = plan_in(plan, task, devices=len(scene.names))
+    else:
+        asked = plan_of(
+            task, planning.overridden(planning.training_in(task, mode), settings or [], rounds=rounds), mode=mode,
+            cohort=min(cohort or len(scene.names), len(scene.names)), quorum=quorum, deadline=deadline,
+            window=fleet.window(task),
+        )  # fmt: skip
     if save_plan:
         write_plan(save_plan, asked)
     chosen = Settings(
@@ -136,31 +139,6 @@ def _rehearse(settings: Settings, fleet: Fleet, scene: Scene, folder: Path, *, w
         keep_settings(folder, settings)
         campaigns = conduct_agents(settings, fleet.write_files(settings.task, folder / "data"), folder, say=say)
         return tabulate(campaigns, settings, scene, folder, compare=compare, command=command)
-
-
-def _plan(
-    task: Task, file: Path | None, changes: Sequence[str], devices: int, *, rounds: int | None, cohort: int | None,
-    quorum: int | None, deadline: float, mode: Mode, window: Window,
-) -> PlanFile:  # fmt: skip
-    """The plan of a file, if it is of this task; or the one that the options describe."""
-    if file is not None:
-        found = read_plan(file)
-        if found.fingerprint != fingerprint(task):
-            raise InputError(f"plan file {file} is of another task file than {task.name!r}; rehearse it with its own")
-        if found.cohort > devices:
-            raise InputError(f"the plan asks {found.cohort} devices in a round, and there are {devices}")
-        return found
-    training = planning.overridden(planning.training_in(task, mode), changes, rounds=rounds)
-    planning.check_terms(task, training, mode)
-    most = min(cohort or devices, devices)
-    try:
-        return PlanFile(
-            task=task.name, revision=task.revision, fingerprint=fingerprint(task), mode=mode, cohort=most,
-            quorum=quorum or max(1, -(-2 * most // 3)), deadline_seconds=deadline, reserve=False, window=window,
-            training=training,
-        )  # fmt: skip
-    except ValueError as error:
-        raise InputError(str(error)) from None
 
 
 def _block(asked: int | None, plan: PlanFile) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from shared.files import write_whole
 
 NAMES = (
+    "fleet_engine",
     "serving",
     "delivery",
     "data",

@@ -1,7 +1,9 @@
 """One engine that trains many virtual devices at once, and gives each what the deployed light trainer would give it.
 
 Devices with small networks spend their time on calls, not on arithmetic; here one call works for a group of them. A
-device's result is that of its own rows and stream: it is the same to the bit whoever is trained beside it.
+device's result is that of its own rows and stream: on one machine it is the same to the bit whoever is trained beside
+it, in whichever process, as each product of matrices has the shape that the device's own sample gives it. Give BLAS one
+thread (`OPENBLAS_NUM_THREADS=1`): matrices this small gain nothing from more.
 """
 
 import math

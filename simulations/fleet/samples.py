@@ -19,6 +19,9 @@ Places = NDArray[np.intp]
 FILLED = 4
 """Samples are filled up to a multiple of so many rows."""
 
+AT_ONCE = 2**20
+"""Rows that are drawn or passed over at once: eight megabytes of the stream."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
@@ -66,10 +69,10 @@ class Block:
             whole = Sample(places=np.arange(self._rows), counts=self.counts)
             yield from (whole for _ in range(steps))
             return
-        drawn = [stream.poisson_sample(int(n) * steps, rate) for stream, n in zip(streams, self.counts, strict=True)]
+        drawn = [_all_steps(stream, int(n), rate, steps) for stream, n in zip(streams, self.counts, strict=True)]
         device = np.repeat(np.arange(len(drawn)), [len(each) for each in drawn])
         step, row = np.divmod(np.concatenate(drawn), np.maximum(self.counts, 1)[device])
-        places = (row + self._starts[device])[np.argsort(step.astype(np.int32), kind="stable")]
+        places = (row + self._starts[device])[np.argsort(step.astype(np.min_scalar_type(steps)), kind="stable")]
         counts = np.bincount(step * len(drawn) + device, minlength=steps * len(drawn)).reshape(steps, -1)
         ends = np.cumsum(counts.sum(axis=1))
         for end, own in zip(ends, counts, strict=True):
@@ -91,8 +94,9 @@ class Block:
             for start in range(first, last if many else first, most):
                 own = order[start : min(start + most, last)]
                 taken = slice(starts[start], starts[start] + len(own) * many * high)
-                parts = (part[taken].reshape(-1, many, high).swapaxes(0, 1) for part in (places, present))
-                groups.append(Group(_members(own), *parts))
+                shape = (len(own), many, high)
+                rows_of, rows_in = places[taken].reshape(shape), present[taken].reshape(shape)
+                groups.append(Group(_members(own), rows_of.swapaxes(0, 1), rows_in.swapaxes(0, 1)))
         return groups
 
     def _fill_up(self, sample: Sample, order: Places, room: Places) -> tuple[Places, NDArray[np.float32]]:
@@ -103,6 +107,16 @@ class Block:
         present = within < np.repeat(sample.counts[order], room)
         places = sample.places.take(np.repeat(starts, room) + within, mode="clip")
         return np.where(present, places, self._rows), present.astype(np.float32)
+
+
+def _all_steps(stream: CipherStream, rows: int, rate: float, steps: int) -> Places:
+    """A device's samples of all steps, the second's places after the first's `rows`, and so on."""
+    few = max(1, AT_ONCE // max(rows, 1))
+    if few >= steps:
+        return stream.poisson_sample(rows * steps, rate)
+    firsts = range(0, steps, few)
+    parts = [stream.poisson_sample(rows * min(few, steps - first), rate) + rows * first for first in firsts]
+    return np.concatenate(parts)
 
 
 def _members(order: Places) -> Sequence[int]:

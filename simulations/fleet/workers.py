@@ -24,8 +24,8 @@ from simulations.fleet.one_by_one import OneByOne, engine_of
 from simulations.fleet.population import Population, Source
 from simulations.fleet.streams import device_stream
 
-BLOCK = 64
-"""Devices that are trained at once: as many as a core's nearer caches hold the weights of."""
+BLOCK = 128
+"""Devices that are trained at once: the engine groups them as a core's caches like it."""
 
 AHEAD = 4
 """Blocks a worker may have waiting: enough that none idles, few enough that results do not pile up."""

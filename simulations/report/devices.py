@@ -33,7 +33,11 @@ def epsilon(about: About, summary: Summary) -> Figure:
     """How what devices paid is distributed."""
     found = summary.epsilons
     bins = _bins(found.paid, lambda _: "a")
-    untouched = f" {count(found.untouched, 'device')} that never took part are left out." if found.untouched else ""
+    untouched = (
+        f" Those that never took part ({percent(found.untouched / (found.untouched + len(found.paid)), 1)}) are left out."
+        if found.untouched
+        else ""
+    )
     shares = [0.05, 0.25, 0.5, 0.75, 0.95, 1.0]
     return Figure(
         name="epsilon", headline=f"No device paid more than ε = {fixed(found.most, 2)}",
@@ -60,7 +64,7 @@ def gains(gains: Gains) -> Figure:
     trap = " The mean improves all the same: a mean says little here." if gains.trap else ""
     return Figure(
         name="gains", headline=f"{percent(gains.gain)} of devices gain by the new version, {percent(gains.lose)} lose",
-        note=f"Each device's mean loss on its own test rows, before minus after: a gain lies to the right. Within ±{STILL:g} "
+        note=f"Each device's mean loss on its own test rows, before minus after, over all seeds: a gain lies to the right. Within ±{STILL:g} "
         f"counts as nothing ({percent(gains.still)}).{trap} What lies outside is counted in the last bar.",
         plot=plots.histogram(
             Words(

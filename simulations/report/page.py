@@ -92,7 +92,9 @@ def section(name: str, headline: str, note: str, plot: str, beside: str) -> str:
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], caption: str, *, code: bool = False) -> str:
     """Rows of words, the first of each its name; with `code`, the last of each is something to type."""
-    head = tag("tr", *(tag("th", words(each), scope="col") for each in headers))
+    styles = ["code" if code and each == len(headers) else None for each in range(1, len(headers) + 1)]
+    named = zip(headers, styles, strict=True)
+    head = tag("tr", *(tag("th", words(each), scope="col", class_=style) for each, style in named))
     body = [tag("tr", *_cells(row, code=code)) for row in rows]
     return tag(
         "div", tag("table", tag("caption", words(caption)), tag("thead", head), tag("tbody", *body)), class_="wide"

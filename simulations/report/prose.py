@@ -96,7 +96,8 @@ def _price(about: About, summary: Summary) -> Iterator[str]:
 
 
 def _half(found: Epsilons) -> str:
-    untouched = f"; {count(found.untouched, 'device')} never took part" if found.untouched else ""
+    share = found.untouched / (found.untouched + len(found.paid))
+    untouched = f"; {percent(share, 1)} never took part" if found.untouched else ""
     return f"Half of those that took part spent {fixed(found.median, 2)} or less{untouched}."
 
 

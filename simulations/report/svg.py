@@ -2,9 +2,6 @@
 
 from html import escape
 
-NARROW = 6.4
-"""About how wide a letter is in a plot's text, in its own units."""
-
 
 def tag(name: str, *children: str, **attributes: object) -> str:
     """One element; `children` are elements already. `class_` is written `class`, other underscores as hyphens."""

@@ -5,7 +5,6 @@ A product of small matrices is quickest where neither has to be turned: so the f
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TypeVar
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 
 from shared.architecture import shapes
 from shared.tasks import Task
-
 
 Real = TypeVar("Real", np.float32, np.float64)
 
@@ -78,7 +76,7 @@ def _parameter(task: Task, index: int, place: slice, shape: tuple[int, ...]) -> 
     return Parameter(place=place, travels=travels, axes=axes, seen=flat)
 
 
-def _pixel_by_pixel(task: Task, index: int, shape: tuple[int, ...]) -> tuple[tuple[int, ...], Sequence[int]]:
+def _pixel_by_pixel(task: Task, index: int, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """A weight's shape and the order of its axes in which channels come last."""
     image = task.architecture.image
     if len(shape) == 4:

@@ -22,18 +22,38 @@ SHAPES = 256
 
 
 class Layer(Protocol):
-    """What `Dense` says of itself, whatever the shape between layers. The calls come in this order."""
+    """A layer on memory of its own, whatever the shape between layers: see `Dense`. The calls come in this order."""
 
     outputs: Array
     back: Array
 
-    def forward(self, *, shared: bool) -> None: ...  # noqa: D102 (see Dense)
-    def turn(self, gradient: Array) -> None: ...  # noqa: D102
-    def norms(self) -> Array: ...  # noqa: D102
-    def plain_sums(self) -> None: ...  # noqa: D102
-    def backward(self, *, shared: bool) -> None: ...  # noqa: D102
-    def drop(self, examples: NDArray[np.bool_]) -> None: ...  # noqa: D102
-    def sums(self, factors: Array) -> None: ...  # noqa: D102
+    def forward(self, *, shared: bool) -> None:
+        """Answer the inputs."""
+        ...
+
+    def turn(self, gradient: Array) -> None:
+        """Take the gradient of the outputs."""
+        ...
+
+    def norms(self) -> Array:
+        """The squared norm of each example's gradient, `(n, m)`."""
+        ...
+
+    def plain_sums(self) -> None:
+        """Write each device's sum of gradients, if they are not clipped."""
+        ...
+
+    def backward(self, *, shared: bool) -> None:
+        """Write the gradient of the inputs over `back`."""
+        ...
+
+    def drop(self, examples: NDArray[np.bool_]) -> None:
+        """Make the gradients of some examples zero, whatever they hold."""
+        ...
+
+    def sums(self, factors: Array) -> None:
+        """Write each device's sum of gradients, each times its factor."""
+        ...
 
 
 class Network:

@@ -44,7 +44,7 @@ class Spread:
 
     def __init__(self, memory: Memory, maps: Array, stride: int, size: tuple[int, int]) -> None:
         """Add up the gradients of as many patches as a map of `size` has pixels."""
-        (devices, rows, height, width, channels), (high, wide) = maps.shape, size
+        (devices, rows, *_, channels), (high, wide) = maps.shape, size
         more = (KERNEL - 1) // stride
         self._planes = memory.take("planes", (stride, stride, devices, rows, high + more, wide + more, channels))
         self.back = memory.take("back", maps.shape)
@@ -52,11 +52,11 @@ class Spread:
             self._planes[y % stride, x % stride, :, :, y // stride :, x // stride :][:, :, :high, :wide]
             for y, x in TAPS
         ]
-        self._copies = [self._copy(stride, (height, width), place) for place in product(range(stride), repeat=2)]
+        self._copies = [self._copy(stride, y, x) for y in range(stride) for x in range(stride)]
 
-    def _copy(self, stride: int, size: tuple[int, int], place: tuple[int, int]) -> tuple[Array, Array]:
+    def _copy(self, stride: int, y: int, x: int) -> tuple[Array, Array]:
         """Where a plane's pixels go, which begins with the frame's, and where they are."""
-        (y, x), (top, left) = place, ((place[0] - 1) % stride, (place[1] - 1) % stride)
+        top, left = (y - 1) % stride, (x - 1) % stride
         target = self.back[:, :, top::stride, left::stride]
         source = self._planes[y, x, :, :, (top + 1) // stride :, (left + 1) // stride :]
         return target, source[:, :, : target.shape[2], : target.shape[3]]

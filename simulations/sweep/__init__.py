@@ -1,0 +1,1 @@
+"""`covey-sim sweep`: a grid of plans, each rehearsed, and which of them no other beats."""
