@@ -7,6 +7,7 @@ import typer
 
 from shared.endings import one_line
 from simulations.audit.__main__ import audit
+from simulations.pace.__main__ import pace
 from simulations.replay.command import drift
 from simulations.running import run
 from simulations.sweep.__main__ import sweep
@@ -24,6 +25,7 @@ def covey_sim() -> None:
 cli.command()(run)
 cli.command()(sweep)
 cli.command()(drift)
+cli.command()(pace)
 cli.command()(audit)
 cli.command()(year)
 
