@@ -52,6 +52,7 @@ class Node:
         """Prepare to speak to `coordinator` (`host:port`) for the agent in a directory; nothing is sent yet."""
         self._app, self._agent, self._ledger, self._stopping = app, agent, ledger, stopping
         self._random, self._departures = SystemRandom(), departures
+        self._busy = False
         self._fleet = Fleet(
             coordinator=coordinator, trust=trust, key=key, stopping=stopping, on_release=on_release, on_link=on_link,
             on_sent=departures.note if departures else lambda _path, _bytes: None,
@@ -81,6 +82,7 @@ class Node:
 
     def _session(self) -> None:
         """Enter, send what an earlier run of the agent sealed, then answer message after message."""
+        self._busy = True
         self._fleet.enter()
         ended = Event()
         Thread(target=self._keep_beating, args=(ended,), name="heartbeat", daemon=True).start()
@@ -90,20 +92,24 @@ class Node:
             self._send_unsent()
             while True:
                 began = time.monotonic()
+                self._busy = False
                 if not self._serve_waiting():
                     self._stopping.wait(max(0.0, POLL_SECONDS - (time.monotonic() - began)))
         finally:
             ended.set()
 
     def _keep_beating(self, ended: Event) -> None:
+        """Beat while there is work: a poll that rests keeps this device's place by itself."""
         while not ended.wait(HEARTBEAT_SECONDS * (0.6 + 0.2 * self._random.random())):
             if self._stopping.is_set():
                 return
-            self._fleet.beat()
+            if self._busy:
+                self._fleet.beat()
 
     def _serve_waiting(self) -> int:
         """Answer the messages that wait; returns how many there were."""
         heads = self._fleet.heads()
+        self._busy = True
         for head, tree in heads:
             self._serve(head, tree)
         return len(heads)

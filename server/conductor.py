@@ -7,7 +7,7 @@ import time
 from server.children import Child, Children
 from server.config import Federation
 from server.mailbox import Mailbox
-from server.records import ACTIVE, Device, Run
+from server.records import ACTIVE, Device, DeviceState, Run
 from server.runs import Ticket
 from server.store import Store
 from server.superlink import SuperLink
@@ -29,6 +29,7 @@ class Conductor:
         self._store, self._superlink = store, superlink
         self._mailbox, self._children = mailbox, children
         self._seen = -1
+        self._states: list[tuple[str, DeviceState, bool]] = []
         self._news: object = None
         self._out: set[str] = set()
         self._told_to_stop: dict[int, float] = {}
@@ -38,7 +39,10 @@ class Conductor:
         """Make every approved device a node of the new, empty Flower state; call before anything listens."""
         for device in self._store.devices():
             if device.state == "approved":
-                self._store.set_node(device.name, self._superlink.create_node(device.name, device.public_key))
+                node = self._superlink.create_node(device.name, device.public_key)
+                self._store.set_node(device.name, node)
+                # A poll of a session that an earlier coordinator opened must not rest: its sender is to come in anew.
+                self._mailbox.deliver([node])
 
     async def resume(self) -> None:
         """Take the runs of a coordinator that was killed up after their last committed round."""
@@ -50,10 +54,11 @@ class Conductor:
         """Follow the store if another process wrote to it, and look after the runs' processes."""
         if (changes := self._store.changes()) != self._seen:
             self._seen = changes
-            devices = self._store.devices()
-            await self._follow_devices(devices)
+            if (states := self._store.device_states()) != self._states:
+                self._states = states
+                await self._follow_devices(self._store.devices())
             await self._follow_runs()
-            self._tell_news(devices)
+            self._tell_news()
         for child in self._children.reap():
             await self._bury(child)
         self._hurry()
@@ -78,14 +83,12 @@ class Conductor:
                 self._store.set_run_state(run.id, "stopped")
             self._told_to_stop.setdefault(run.id, time.monotonic())
 
-    def _tell_news(self, devices: list[Device]) -> None:
+    def _tell_news(self) -> None:
         """Wake the resting polls when something changed that a device may ask for; rounds' progress is not that."""
-        releases = self._store.releases()
-        roster = self._store.roster()
+        release, roster, tasks = self._store.news()
         # A number that grows with each release and each roster tells devices to look; what they find is signed.
-        self.release = max((release.number for release in releases), default=0) + (roster.number if roster else 0)
-        tasks = [(task.name, task.revision) for task in self._store.tasks()]
-        news = (self.release, tasks, [(device.name, device.state) for device in devices])
+        self.release = release + roster
+        news = (self.release, tasks, [(name, state) for name, state, _ in self._states])
         if news != self._news:
             self._news = news
             self._mailbox.ring()

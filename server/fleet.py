@@ -12,28 +12,35 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from flwr.common.constant import HEARTBEAT_PATIENCE
 from flwr.proto.fab_pb2 import GetFabRequest
 from flwr.proto.fleet_pb2 import (
     ActivateNodeRequest,
     DeactivateNodeRequest,
     PullMessagesRequest,
+    PullMessagesResponse,
     PushMessagesRequest,
 )
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, PullObjectRequest, PushObjectRequest
 from flwr.proto.run_pb2 import GetRunRequest
 from flwr.server.superlink.linkstate.utils import create_message_error_unavailable_res_message
+from flwr.supercore.date import now
 from flwr.supercore.error import FlowerError
 from flwr.supercore.error.catalog import API_ERROR_MAP
 from flwr.superlink.servicer.fleet import fleet_handlers
 from google.protobuf.message import DecodeError
 
 from server.asgi import Answer
+from server.gateway import HUNG_UP, RESTS
 from server.records import Device
 
 log = logging.getLogger(__name__)
 
 PROTOBUF, JSON = "application/protobuf", "application/json"
+
+KEEPS_SECONDS = 50.0
+"""How long a poll keeps its sender's place, as a heartbeat does: two polls may fail before a device counts as gone."""
 
 
 class Fleet:
@@ -62,6 +69,9 @@ class Fleet:
 
     def __call__(self, name: str, body: bytes, device: Device) -> Answer:
         """Answer the request called `name` that `device` signed; whatever goes wrong is an answer too."""
+        if name in {RESTS, HUNG_UP}:
+            self._follow(name, device)
+            return Answer(status=200, body=b"", media_type=PROTOBUF)
         kind, handler = self._handlers[name]
         try:
             request = kind.FromString(body)
@@ -80,6 +90,16 @@ class Fleet:
             log.exception("%s of %s failed", name, device.name)
             return _refusal(500, "failed")
 
+    def _follow(self, name: str, device: Device) -> None:
+        """A poll that rests keeps its sender's place; a sender that hung up has left it."""
+        if name == RESTS:
+            self._keep_place(device.node_id)
+        else:
+            self._state.deactivate_node(device.node_id)
+
+    def _keep_place(self, node: int | None) -> None:
+        self._state.acknowledge_node_heartbeat(node, KEEPS_SECONDS / HEARTBEAT_PATIENCE)
+
     def _activate(self, request: ActivateNodeRequest) -> Any:
         """Let a device in that restarted before its last session lapsed: its signature says that it is the same one."""
         node = self._state.get_node_id_by_public_key(request.public_key)
@@ -91,17 +111,24 @@ class Fleet:
     def _pull(self, request: PullMessagesRequest) -> Any:
         """Hand out the next message, after what was lost on the way: Flower hands each out once, come what may."""
         node = request.node.node_id
+        self._keep_place(node)
         with self._state.lock:
             for message in self._unanswered(node):
                 self._recover(message, returning=node in self._returning)
+            waiting = next((m for m in self._addressed(node) if not m.metadata.delivered_at), None)
         self._returning.discard(node)
-        return fleet_handlers.pull_messages(request=request, state=self._state, store=self._state.object_store)
+        if waiting is None:
+            return PullMessagesResponse()
+        mail: Any = _Mail(self._state, waiting)
+        return fleet_handlers.pull_messages(request=request, state=mail, store=self._state.object_store)
+
+    def _addressed(self, node: int) -> list[Any]:
+        return [m for m in self._state.message_ins_store.values() if m.metadata.dst_node_id == node]
 
     def _unanswered(self, node: int) -> list[Any]:
         """What `node` was handed and did not answer; a device does one thing at a time, so its poll says it will not."""
-        answered, handed_out = self._state.message_ins_id_to_message_res_id, self._state.message_ins_store.values()
-        heads = [(message, message.metadata) for message in handed_out]
-        return [m for m, h in heads if h.dst_node_id == node and h.delivered_at and h.message_id not in answered]
+        answered, heads = self._state.message_ins_id_to_message_res_id, [(m, m.metadata) for m in self._addressed(node)]
+        return [message for message, head in heads if head.delivered_at and head.message_id not in answered]
 
     def _recover(self, message: Any, *, returning: bool) -> None:
         """Hand a message out again that never arrived whole; a device that died with it has failed it.
@@ -116,6 +143,27 @@ class Fleet:
             state._store_generated_message(failure)  # noqa: SLF001
             state.message_res_store[failure.metadata.message_id] = failure
             state.message_ins_id_to_message_res_id[head.message_id] = failure.metadata.message_id
+
+
+class _Mail:
+    """Flower's state for a handler that asks for one node's mail: Flower checks every message of every node for it."""
+
+    def __init__(self, state: Any, message: Any) -> None:
+        self._state, self._message = state, message
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._state, name)
+
+    def get_message_ins(self, *, node_id: int, limit: int) -> list[Any]:
+        """The message, if it still stands; Flower asks for one."""
+        identity = self._message.metadata.message_id
+        with self._state.lock:
+            self._state._check_stored_messages({identity})  # noqa: SLF001
+            message = self._state.message_ins_store.get(identity)
+            if message is None or message.metadata.dst_node_id != node_id or limit < 1:
+                return []
+            message.metadata.delivered_at = now().isoformat()
+        return [message]
 
 
 def _speaks_for(request: Any, device: Device) -> bool:

@@ -17,7 +17,7 @@ from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_htt
 from flwr.supercore.task_identity import TaskIdentity
 
 from server.flower_environment import quiet_flower
-from server.replies import CarefulGrid
+from server.wholegrid import WholeGrid
 from shared.errors import Unreachable
 
 
@@ -28,7 +28,7 @@ def claimed_task(*, address: str, authority: bytes, token: str) -> Generator[tup
     `authority` is the CA certificate in PEM. Raise `Unreachable` if the coordinator gives no task.
     """
     quiet_flower()
-    grid = CarefulGrid(address, insecure=False, root_certificates=authority, token=token)
+    grid = WholeGrid(address, insecure=False, root_certificates=authority, token=token)
     client: Any = grid._runtime_client  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
     context = _take_up(grid, client)
@@ -42,7 +42,7 @@ def claimed_task(*, address: str, authority: bytes, token: str) -> Generator[tup
         _hand_in(grid, client, context, outcome)
 
 
-def _take_up(grid: CarefulGrid, client: Any) -> Context:
+def _take_up(grid: WholeGrid, client: Any) -> Context:
     try:
         task = client.PullTaskInput(PullTaskInputRequest())
     except httpx.HTTPError as error:
@@ -54,7 +54,7 @@ def _take_up(grid: CarefulGrid, client: Any) -> Context:
     return context
 
 
-def _hand_in(grid: CarefulGrid, client: Any, context: Context, outcome: str) -> None:
+def _hand_in(grid: WholeGrid, client: Any, context: Context, outcome: str) -> None:
     """Covey's store holds what matters; Flower is told only that the task ended, never why."""
     grid._retry_invoker.max_tries = 1  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     context.state.clear()

@@ -48,6 +48,9 @@ BODY_SECONDS = 120.0
 _MOST_DIGITS = 20
 _FILE = re.compile(r"(?=.{1,255}\Z)/tuf/(metadata|targets)(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
 
+RESTS, HUNG_UP = "rests", "hung-up"
+"""What the fleet is told, beside its routes: a device's poll begins to rest here; the line of one that rested broke."""
+
 FleetCall = Callable[[str, bytes, Device], Answer]
 """Answers a fleet request by its name, its body and its sender."""
 
@@ -76,8 +79,7 @@ class Traffic:
     def flush(self, store: Store, *, now: float) -> None:
         """Write down what was counted."""
         counted, self._bytes = self._bytes, {}
-        for device, (up, down) in counted.items():
-            store.touch_device(device, at=now, bytes_up=up, bytes_down=down)
+        store.touch_devices(counted, at=now)
 
 
 class Gateway:
@@ -93,6 +95,8 @@ class Gateway:
         self._sequences = sequences
         self._clock = clock
         self._replays = Replays(seconds=2 * signing.WINDOW_SECONDS)
+        self._known: dict[bytes, Device] = {}
+        self._stamp = (-1, -1)
         self.traffic = Traffic()
         self.release = 0
 
@@ -135,7 +139,10 @@ class Gateway:
         if device.node_id is None:
             raise Refused(503, "starting", "this device was approved a moment ago; try again in a second")
         if name == "pull-messages":
-            await self._mailbox.rest(device.node_id)
+            self._fleet(RESTS, b"", device)
+            if not await self._rest(device.node_id, receive):
+                self._fleet(HUNG_UP, b"", device)
+                raise Gone
             self._require_approved(self._device(device.public_key))
         answered = self._fleet(name, body, device)
         self.traffic.add(device.name, down=len(answered.body))
@@ -148,9 +155,22 @@ class Gateway:
             send, answered.status, answered.body, content_type=answered.media_type, covey_release=str(self.release)
         )
 
+    async def _rest(self, node: int, receive: Receive) -> bool:
+        """Let a poll rest; False if its sender hung up meanwhile: a device that died is not asked for anything."""
+        if not self._mailbox.would_rest(node):
+            return True
+        resting, hung_up = asyncio.ensure_future(self._mailbox.rest(node)), asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait((resting, hung_up), return_when=asyncio.FIRST_COMPLETED)
+            return resting.done()
+        finally:
+            resting.cancel()
+            hung_up.cancel()
+
     async def _serve_enrolment(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = headers_of(scope)
         body = await self._read(scope, receive, limit=SMALL_BODY)
-        key = self._verify(scope, body)
+        key = self._verify(scope, headers, body)
         try:
             enroll.enrol(self._store, body, signed_by=key)
         except WireError as error:
@@ -194,17 +214,26 @@ class Gateway:
 
     async def _authenticate(self, scope: Scope, receive: Receive, *, limit: int) -> tuple[Device, bytes]:
         """The approved device that signed this request, and its body; only an approved key may send a large one."""
-        device = self._device(signing.claimed_key(headers_of(scope)))
+        headers = headers_of(scope)
+        device = self._device(signing.claimed_key(headers))
         approved = device is not None and device.state == "approved"
         body = await self._read(scope, receive, limit=limit if approved else min(limit, SMALL_BODY))
-        device = self._require_approved(self._device(self._verify(scope, body)))
+        device = self._require_approved(self._device(self._verify(scope, headers, body)))
         # After approval, because anybody can sign with a key of their own and so fill the memory.
-        if self._replays.seen(device.public_key, headers_of(scope)[signing.NONCE], now=self._clock()):
+        if self._replays.seen(device.public_key, headers[signing.NONCE], now=self._clock()):
             raise Refused(401, "replay", "this request was received before")
         return device, body
 
     def _device(self, key: bytes | None) -> Device | None:
-        return self._store.device_by_key(key) if key else None
+        """The device with this key, as it stands now: what is kept of it holds until something is written."""
+        if (stamp := self._store.stamp()) != self._stamp:
+            self._stamp = stamp
+            self._known.clear()
+        if key is None:
+            return None
+        if (device := self._known.get(key) or self._store.device_by_key(key)) is not None:
+            self._known[key] = device
+        return device
 
     @staticmethod
     def _require_approved(device: Device | None) -> Device:
@@ -216,11 +245,11 @@ class Gateway:
             raise Refused(403, "revoked", "the operator revoked this device")
         return device
 
-    def _verify(self, scope: Scope, body: bytes) -> bytes:
+    def _verify(self, scope: Scope, headers: dict[str, str], body: bytes) -> bytes:
         """The key that signed this very request, within the window of its time."""
-        headers, now = headers_of(scope), self._clock()
+        method, path = scope["method"], scope["path"]
         try:
-            return signing.verify(headers, method=scope["method"], path=scope["path"], body=body, now=now)
+            return signing.verify(headers, method=method, path=path, body=body, now=self._clock())
         except WireError as error:
             raise Refused(401, "signature", str(error)) from None
 

@@ -33,14 +33,19 @@ from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.superlink.main import create_app
 from flwr.superlink.servicer.control import control_handlers
 from google.protobuf.message import DecodeError
+from google.protobuf.wrappers_pb2 import BytesValue
 
-from server.asgi import App, Receive, Scope, Send, answer, read_body, replay
+from server.asgi import App, Receive, Scope, Send, answer, headers_of, read_body, replay, send_bytes
 from server.config import Federation
 from server.fleet import Fleet
 from server.flower_environment import quiet_flower
+from server.parcels import COLLECT, HAND_OUT, unbundle
+from server.runtime import Runtime
+from shared.errors import WireError
 
 PUSH_MESSAGES = "/v1/runtime/push-messages"
-_LOOPBACK_ROUTES = ("/v1/control/", "/v1/runtime/", "/health")
+_WHOLE = (HAND_OUT, COLLECT)
+_LOOPBACK_ROUTES = ("/v1/control/", "/v1/runtime/", "/health", *_WHOLE)
 _FLEET_ROUTES = ("/v1/fleet/", "/health")
 _MAX_RUNTIME_BODY = 256 * 1024 * 1024
 _BUNDLE = """\
@@ -77,11 +82,20 @@ class SuperLink:
         self._app: Any = create_app(_config(federation), SuperLinkLifespan)
         self._state: Any = self._app.state.linkstate_factory.state()
         self.fleet = Fleet(self._state)
+        self._runtime = Runtime(self._state)
 
     @property
     def app(self) -> App:
-        """Flower's ASGI app, every route of it; serve it only through a gate."""
-        return self._app
+        """Flower's ASGI app, every route of it, and a run's own two; serve it only through a gate."""
+        return self._serve
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in _WHOLE:
+            await self._app(scope, receive, send)
+            return
+        body = await read_body(receive, limit=_MAX_RUNTIME_BODY)
+        answered = self._runtime(scope["path"], headers_of(scope), body)
+        await send_bytes(send, answered.status, answered.body, content_type=answered.media_type)
 
     def create_node(self, name: str, public_key: bytes) -> int:
         """Let a device's key be a node of Flower's, and return the node's number (unsigned, 64 bits)."""
@@ -123,7 +137,7 @@ class LoopbackGate:
         """Serve one connection."""
         if scope["type"] == "http" and not scope["path"].startswith(_LOOPBACK_ROUTES):
             await answer(send, 404, {"reason": "unknown"})
-        elif scope["type"] == "http" and scope["path"] == PUSH_MESSAGES:
+        elif scope["type"] == "http" and scope["path"] in (PUSH_MESSAGES, HAND_OUT):
             await self._push(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -131,7 +145,7 @@ class LoopbackGate:
     async def _push(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_body(receive, limit=_MAX_RUNTIME_BODY)
         await self._app(scope, replay(body, receive), send)
-        self._deliver(_destinations(body))
+        self._deliver(_destinations(body if scope["path"] == PUSH_MESSAGES else _head(body)))
 
 
 class FleetGate:
@@ -175,6 +189,14 @@ def _bundle() -> bytes:
         archive.writestr(zipfile.ZipInfo("pyproject.toml"), _BUNDLE)
         archive.writestr(zipfile.ZipInfo(".info/CONTENT"), contents)
     return buffer.getvalue()
+
+
+def _head(body: bytes) -> bytes:
+    """The push in a bundle with its parts; an unreadable one was refused already."""
+    try:
+        return unbundle(BytesValue.FromString(body).value)[0]
+    except (DecodeError, WireError, IndexError):
+        return b""
 
 
 def _destinations(body: bytes) -> frozenset[int]:

@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import secrets
 from collections.abc import Mapping
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -35,6 +36,7 @@ def key_fingerprint(public_key: bytes) -> str:
     return hashlib.sha256(public_key).hexdigest()[:16]
 
 
+@lru_cache(maxsize=4096)
 def load_public_key(data: bytes) -> ec.EllipticCurvePublicKey:
     """Read a device's public key, a NIST P-256 or P-384 one; raise `WireError` for anything else."""
     try:

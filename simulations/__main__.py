@@ -7,6 +7,8 @@ import typer
 
 from shared.endings import one_line
 from simulations.audit.__main__ import audit
+from simulations.bench import bench
+from simulations.load.__main__ import load
 from simulations.pace.__main__ import pace
 from simulations.replay.command import drift
 from simulations.running import run
@@ -26,6 +28,8 @@ cli.command()(run)
 cli.command()(sweep)
 cli.command()(drift)
 cli.command()(pace)
+cli.command()(bench)
+cli.command()(load)
 cli.command()(audit)
 cli.command()(year)
 

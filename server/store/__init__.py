@@ -26,6 +26,15 @@ class Store(DeviceRows, RunRows, SequenceRows):
         rows = self._all("SELECT body FROM surveys WHERE ? IS NULL OR task = ? ORDER BY run_id", task, task)
         return [wire.from_json(SurveyResult, row["body"]) for row in rows]
 
+    def news(self) -> tuple[int, int, list[tuple[str, int]]]:
+        """The newest release's number, the newest roster's (0 before the first), and each task's newest revision."""
+        release = self._one("SELECT coalesce(max(number), 0) AS newest FROM releases")
+        roster = self._one("SELECT coalesce(max(number), 0) AS newest FROM rosters")
+        tasks = self._all("SELECT name, max(revision) AS revision FROM tasks GROUP BY name ORDER BY name")
+        assert release is not None
+        assert roster is not None
+        return release["newest"], roster["newest"], [(row["name"], row["revision"]) for row in tasks]
+
     def audit(self, actor: str, act: str, detail: str = "") -> None:
         """Write down who did what."""
         self._do("INSERT INTO audit (at, actor, act, detail) VALUES (?, ?, ?, ?)", time.time(), actor, act, detail)

@@ -91,6 +91,18 @@ class DeviceRows(Rows):
             at, bytes_up, bytes_down, name,
         )  # fmt: skip
 
+    def touch_devices(self, counted: Mapping[str, tuple[int, int]], *, at: float) -> None:
+        """As `touch_device` for several: bytes up and down by name, in one transaction."""
+        if counted:
+            with transaction(self._db):
+                for name, (up, down) in counted.items():
+                    self.touch_device(name, at=at, bytes_up=up, bytes_down=down)
+
+    def device_states(self) -> list[tuple[str, DeviceState, bool]]:
+        """Each device's name and state, and whether it has a node: what a coordinator of thousands asks often."""
+        rows = self._all("SELECT name, state, node_id IS NOT NULL AS placed FROM devices ORDER BY name")
+        return [(row["name"], row["state"], bool(row["placed"])) for row in rows]
+
     def set_installed(
         self, name: str, release: int, detail: str, *, affords: Mapping[str, Bucket] | None = None
     ) -> None:

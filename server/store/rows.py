@@ -25,6 +25,10 @@ class Rows:
         """Return a number that moves whenever another connection commits; cheap enough to ask often."""
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
+    def stamp(self) -> tuple[int, int]:
+        """Two numbers that move together with anything written, by another connection or by this one."""
+        return self.changes(), self._db.total_changes
+
     def _run(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         """Execute one statement; a number that no row can hold is refused, not raised at a person."""
         try:

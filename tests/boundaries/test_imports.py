@@ -108,7 +108,8 @@ HOMES = {
 
 PUBLIC_FLOWER = ("flwr.app", "flwr.clientapp", "flwr.serverapp")
 FLOWER_INTERNALS = {
-    "client/departures.py", "client/desk.py", "client/fleet.py", "client/node.py", "server/fleet.py", "server/flowerrun.py", "server/replies.py", "server/superlink.py"
+    "client/departures.py", "client/desk.py", "client/fleet.py", "client/node.py", "server/fleet.py", "server/flowerrun.py",
+    "server/replies.py", "server/runtime.py", "server/superlink.py", "server/wholegrid.py",
 }  # fmt: skip
 
 

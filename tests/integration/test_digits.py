@@ -111,9 +111,9 @@ def test_its_network_passes_the_gates(task: Task) -> None:
     [
         (b"", r"shape \(0,\)"),
         (b"plain text", "cannot be read"),
-        (gzip.compress(b"1,2\n"), r"shape \(1, 2\)"),
-        (gzip.compress(b"1,2\n3\n"), "cannot be read"),
-        (gzip.compress(b"a,b\n"), "cannot be read"),
+        (gzip.compress(b"1,2\n", mtime=0), r"shape \(1, 2\)"),
+        (gzip.compress(b"1,2\n3\n", mtime=0), "cannot be read"),
+        (gzip.compress(b"a,b\n", mtime=0), "cannot be read"),
     ],
 )
 def test_a_spoilt_package_says_how_to_mend_it(

@@ -20,7 +20,12 @@ from flwr.proto.fleet_pb2 import (
     PushMessagesRequest,
     PushMessagesResponse,
 )
-from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse, PushObjectRequest
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    PullObjectRequest,
+    PullObjectResponse,
+    PushObjectRequest,
+)
 from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import PullAppMessagesRequest
 from flwr.supercore.constant import TASK_TOKEN_HEADER
@@ -32,7 +37,7 @@ from hypothesis import strategies as st
 
 from server.config import Settings
 from server.founding import found
-from server.gateway import HUNG_UP, Gateway
+from server.gateway import HUNG_UP, RESTS, Gateway
 from server.mailbox import Mailbox
 from server.parcels import COLLECT, HAND_OUT, bundle, by_name, unbundle
 from server.records import Device
@@ -134,6 +139,10 @@ def test_messages_and_replies_travel_whole(link: SuperLink) -> None:
         ask = PullObjectRequest(node=phone.node, run_id=run, object_id=part.object_id)
         assert PullObjectResponse.FromString(phone.say("pull-object", ask)).object_available
 
+    phone.say(
+        "confirm-message-received",
+        ConfirmMessageReceivedRequest(node=phone.node, run_id=run, message_object_id=tree.object_id),
+    )
     received = message_from_proto(head)
     received.metadata.__dict__["_message_id"] = tree.object_id
     reply = Message(content(2.0), reply_to=received)
@@ -171,6 +180,9 @@ def test_a_malformed_bundle_is_an_answer_not_a_crash(link: SuperLink, body: byte
 def test_a_poll_keeps_its_senders_place_and_a_broken_line_gives_it_up(link: SuperLink) -> None:
     phone = Phone(link)
     assert phone.online_for() < 21
+    phone.link.fleet(RESTS, b"", phone.device)
+    assert 40 < phone.online_for() <= 50, "it rests for longer than a heartbeat holds"
+    phone.link.fleet(HUNG_UP, b"", phone.device)
     phone.poll()
     assert 40 < phone.online_for() <= 50
     phone.link.fleet(HUNG_UP, b"", phone.device)
@@ -216,4 +228,6 @@ def test_a_keys_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     from simulations.load.ground import read_keys, write_keys
 
     keys = write_keys(tmp_path / "keys.pem", count=3)
-    assert [key.private_numbers() for key in read_keys(tmp_path / "keys.pem")] == [key.private_numbers() for key in keys]
+    assert [key.private_numbers() for key in read_keys(tmp_path / "keys.pem")] == [
+        key.private_numbers() for key in keys
+    ]
