@@ -6,7 +6,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proofs tui check coverage bench faults audit attacks fuzz soak screenshots clean
+.PHONY: help demo test proofs tui check coverage bench load faults audit attacks fuzz soak screenshots clean
 
 help: ## List the commands.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -42,8 +42,12 @@ coverage: $(READY) ## Run the tests and say which lines they reach.
 check: $(READY) ## Lint, format, types, import contracts.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check -q . && $(BIN)/pyright && $(BIN)/lint-imports --no-cache
 
-bench: $(READY) ## Print all benchmark tables (about 10 minutes).
+bench: $(READY) ## Print all benchmark tables, the simulator's beside the peers that are installed (about 15 minutes).
 	@$(BIN)/python -m simulations.benchmarks
+	@$(BIN)/covey-sim bench
+
+load: $(READY) ## Load a real coordinator with up to 1,000 devices, stock Flower beside it (about 15 minutes).
+	@$(BIN)/covey-sim load
 
 faults: $(READY) ## Kill, fill and spoil an agent everywhere, and print what held (about 4 minutes).
 	@$(BIN)/python -m simulations.faults

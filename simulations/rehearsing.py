@@ -7,8 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
+from server.records import GateVerdict
+from server.rounds import read_weights
 from simulations.baselines import baselines
 from simulations.campaign import Campaign, level_of
+from simulations.gating import verdicts
 from simulations.outcome import device_rows, groups, round_rows
 from simulations.progress import told_on_stderr
 from simulations.rehearsal import Say, Settings, conduct_all, keep_settings
@@ -51,12 +54,15 @@ class _Tables:
     rounds: list[RoundRow] = field(default_factory=list[RoundRow])
     devices: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
     groups: list[GroupRow] = field(default_factory=list[GroupRow])
+    gates: tuple[GateVerdict, ...] = ()
 
     def add(self, campaign: Campaign, settings: Settings, scene: Scene) -> None:
         """Evaluate one more campaign."""
         self.rounds += round_rows(campaign, settings, scene)
         self.devices.append(device_rows(campaign, settings, scene))
         self.groups += groups(campaign, settings, scene)
+        if campaign.seed == settings.seeds[-1]:
+            self.gates = verdicts(settings.task, read_weights(campaign.store, campaign.store.versions()[-1].number))
 
     def frame(self) -> pl.DataFrame:
         """All seeds' devices."""
@@ -88,7 +94,7 @@ def tabulate(
             tables.add(campaign, settings, scene)
             about = _with_cost(about, campaign)
             _write(folder, about, tables)
-        about = replace(about, complete=True)
+        about = replace(about, complete=True, gates=tables.gates)
         if compare and scene.test is not None and not scene.apart:
             found = baselines(
                 settings.task, scene.test, train=settings.plan.window, test=scene.tested_on, say=told_on_stderr

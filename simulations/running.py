@@ -187,8 +187,10 @@ def _sum_up(outcome: Outcome) -> str:
         if baseline and baseline.auc is not None
     ]
     against = f" ({', '.join(compared)})" if compared else ""
+    failed = [verdict.name for verdict in about.gates if not verdict.passed]
+    gates = f"\ngates of a release: {'failing ' + ', '.join(failed) if failed else 'all passed'}" if about.gates else ""
     state = "rehearsed" if about.complete else "interrupted; the same command goes on"
     return (
         f"{state}: {worth}{against}; a device spent epsilon {outcome.epsilon:.2f} at most at delta {about.delta:g}, "
-        f"{TRUST[about.trust]}\nplan {about.plan_sha256[:16]}; report {outcome.folder / 'report.html'}"
+        f"{TRUST[about.trust]}\nplan {about.plan_sha256[:16]}; report {outcome.folder / 'report.html'}{gates}"
     )

@@ -66,23 +66,28 @@ class Devices:
 
     def ask(self, plan: RoundPlan, asked: Sequence[int], *, deadline_seconds: float) -> Turn:
         """Let each device meet its fate, and refuse or pay unless it is gone by then; the clock goes on by the round."""
-        fates = {device: self._fate(plan, device) for device in asked}
-        reached = [device for device in asked if fates[device].kind != "drops" or fates[device].paid]
+        reached: list[int] = []
+        silent: dict[int, int] = {}
+        took: dict[int, float] = {}
+        longest = 0.0
+        for device in asked:
+            fate = self._fate(plan, device)
+            gone = fate.kind == "drops"
+            seconds = fate.seconds + (NOTICED_SECONDS if gone else 0.0)
+            if gone or seconds > deadline_seconds:
+                silent[device] = GONE if gone else LATE
+                took[device] = min(seconds, deadline_seconds)
+            else:
+                longest = max(longest, seconds)
+            if fate.paid or not gone:
+                reached.append(device)
         words = self.ledgers.charge(plan, np.array(reached, np.int64))
         refused = {device: word for device, word in zip(reached, words, strict=True) if word is not None}
-        silent: dict[int, int] = {}
-        seconds = [0.0]
-        for device, fate in fates.items():
-            if device in refused:
-                continue
-            took = fate.seconds
-            if fate.kind == "drops":
-                silent[device], took = GONE, took + NOTICED_SECONDS
-            elif took > deadline_seconds:
-                silent[device] = LATE
-            seconds.append(min(took, deadline_seconds))
+        for device in refused:
+            silent.pop(device, None)
         turn = Turn(
-            number=plan.number, asked=tuple(asked), refused=refused, silent=silent, seconds=max(seconds),
+            number=plan.number, asked=tuple(asked), refused=refused, silent=silent,
+            seconds=max([longest, *(took[device] for device in silent)]),
             returned=tuple(device for device in asked if device not in refused and device not in silent),
         )  # fmt: skip
         self.turns.append(turn)

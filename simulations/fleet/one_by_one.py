@@ -22,11 +22,11 @@ class OneByOne:
 
     def train(
         self, plan: RoundPlan, weights: NDArray[np.float32], examples: Sequence[Examples],
-        streams: Sequence[CipherStream], *, noise: Noise,
+        streams: Sequence[CipherStream], *, noise: Noise, out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:  # fmt: skip
         """Each device's update, `(devices, size)`; raise `InputError` for an update without noise that Opacus would train."""
         pairs = zip(examples, streams, strict=True)
-        return np.stack([self._train(plan, weights, rows, stream, noise) for rows, stream in pairs])
+        return np.stack([self._train(plan, weights, rows, stream, noise) for rows, stream in pairs], out=out)
 
     def _train(
         self, plan: RoundPlan, weights: NDArray[np.float32], rows: Examples, stream: CipherStream, noise: Noise

@@ -110,6 +110,8 @@ def _parts(devices: Sequence[int]) -> Iterator[tuple[int, ...]]:
 _opened: list[tuple[Population, Engine | OneByOne]] = []
 """What this worker works on; empty in any other process."""
 
+_rooms: list[NDArray[np.float32]] = []
+
 
 def _open(source: Source, task: Task, parent: int) -> None:
     """Get ready to work; end when the process that asked does, and leave Ctrl-C to it."""
@@ -127,5 +129,14 @@ def _train(block: Block) -> NDArray[Any]:
     plan = block.plan
     examples = [population.examples(device, plan.window) for device in block.devices]
     streams = [device_stream(block.seed, plan.number, device) for device in block.devices]
-    found = engine.train(plan, block.weights, examples, streams, noise=block.noise)
-    return found.sum(axis=0, dtype=np.float64) if block.total else found
+    if not block.total:
+        return engine.train(plan, block.weights, examples, streams, noise=block.noise)
+    found = engine.train(plan, block.weights, examples, streams, noise=block.noise, out=_room(block))
+    return np.add.reduce(found, axis=0)
+
+
+def _room(block: Block) -> NDArray[np.float32]:
+    """Memory for a block's updates, the same for each block: fresh pages would cost more than the sum does."""
+    if not _rooms or _rooms[0].shape[1] != len(block.weights):
+        _rooms[:] = [np.empty((BLOCK, len(block.weights)), np.float32)]
+    return _rooms[0][: len(block.devices)]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from server.records import GateVerdict
 from shared.files import write_whole
 from simulations.report import prose
 from simulations.report.figures import Figure, figures
@@ -32,7 +33,7 @@ def rehearsal(about: About, tables: Tables) -> str:
         title,
         header("Covey rehearsal", title, note, list(prose.abstract(about, summary))),
         tiles(prose.tiles(about, summary)),
-        tag("main", *(figure(each) for each in figures(about, tables, summary))),
+        tag("main", *(figure(each) for each in figures(about, tables, summary)), gates(about.gates)),
         footer(_facts(about)),
     )
 
@@ -87,6 +88,26 @@ def section(name: str, headline: str, note: str, plot: str, beside: str) -> str:
         tag("div", plot, class_="plot"),
         tag("details", tag("summary", "The same as a table"), beside),
         id=f"figure-{name}",
+    )
+
+
+def gates(verdicts: Sequence[GateVerdict]) -> str:
+    """What the gates of a release say of the last weights; nothing where there were none to ask."""
+    if not verdicts:
+        return ""
+    failed = [verdict.name for verdict in verdicts if not verdict.passed]
+    headline = f"No release: {', '.join(failed)}" if failed else "It would pass the gates of a release"
+    rows = [(each.name, each.expected, each.found, "passed" if each.passed else "failed") for each in verdicts]
+    return tag(
+        "section",
+        tag("h2", words(headline)),
+        tag(
+            "p",
+            words("What `covey promote` asks of a version before it is signed; latency is this machine's."),
+            class_="note",
+        ),
+        table(("gate", "expected", "found", "verdict"), rows, "Gates"),
+        id="figure-gates",
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 
 import polars as pl
 
+from server.records import GateVerdict
 from shared import wire
 from shared.errors import InputError, WireError
 from shared.files import write_whole
@@ -105,7 +106,8 @@ class About:
 
     `rounds` were asked for, of each of `seeds`; `complete` is False while some are still to come. `delta`, `level` and
     `trust` say what the epsilon of the tables means. `trained_on` and `tested_on` are windows in words. `command` runs
-    the rehearsal again and `start` runs its plan in deployment, where there is such a command.
+    the rehearsal again and `start` runs its plan in deployment, where there is such a command. `gates` are a release's,
+    held against the last weights of the last seed.
     """
 
     task: str
@@ -128,6 +130,7 @@ class About:
     command: str = ""
     start: str = ""
     machine: str = ""
+    gates: tuple[GateVerdict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,15 @@
 """`covey-sim run` as a person types it: what it leaves, how it goes on, and what it refuses by name."""
 
 import json
+import signal
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
+from coordinator import until
 from machines import machine_rows, small_task
 from typer.testing import CliRunner
 
@@ -124,3 +128,23 @@ def test_what_cannot_be_rehearsed_is_refused_by_name(
         asked = ["run", "tasks/flights.toml", "--out", str(tmp_path / "out"), *more]
     with pytest.raises(InputError, match=said):
         CliRunner().invoke(cli, asked, catch_exceptions=False)
+
+
+def test_ctrl_c_leaves_a_report_of_what_there_is_and_the_same_words_go_on(ground: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    asked = [sys.executable, "-m", "simulations", *words(ground, "--out", str(out), "--test", "2026-01-20.."), "--rounds", "60",
+             "--set", "noise_multiplier=5"]  # fmt: skip
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        log = out / "seed-0.traffic"
+        until(lambda: log.exists() and log.read_bytes().count(b"\n") >= 3)
+        process.send_signal(signal.SIGINT)
+        said, complaints = process.communicate(timeout=60)
+    assert (process.returncode, complaints) == (130, "")
+    assert "interrupted; the same command goes on" in said
+    assert "complete" in (out / "about.json").read_text()
+    assert (out / "report.html").read_text().startswith("<!doctype html>")
+    there = pl.read_parquet(out / "rounds.parquet").height
+    assert 0 < there < 60
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert "rehearsed: AUC" in done.stdout
+    assert pl.read_parquet(out / "rounds.parquet").height == 60
