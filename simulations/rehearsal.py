@@ -158,16 +158,18 @@ class _Prepared:
         turns = iter(self.devices.turns)
         return Campaign(
             seed=self.seed, store=self.store, run=self.store.run(self.run.id), rounds=rounds, paid=self._paid(rounds),
-            facts=tuple(self._of(next(turns) if result.cohort else None) for result in rounds),
+            facts=tuple(self._of(result, next(turns) if result.cohort else None) for result in rounds),
         )  # fmt: skip
 
-    def _of(self, turn: Turn | None) -> Facts:
-        """One round's facts; nobody was online for one without a turn."""
+    def _of(self, result: RoundResult, turn: Turn | None) -> Facts:
+        """One round's facts; nobody was online for one without a turn. What the coordinator refused did not return."""
         if turn is None:
             return Facts(asked=0, returned=0, refused=0, failed=0)
         taken = self.traffic.rounds.get(turn.number)
+        returned = len(turn.returned) if self.settings.carriers else len(result.returned)
         return Facts(
-            asked=len(turn.asked), returned=len(turn.returned), refused=len(turn.refused), failed=len(turn.silent),
+            asked=len(turn.asked), returned=returned, refused=len(turn.refused),
+            failed=len(turn.asked) - returned - len(turn.refused),
             up=taken.up if taken else 0, down=taken.down if taken else 0, seconds=turn.seconds,
         )  # fmt: skip
 
