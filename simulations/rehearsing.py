@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from server.records import GateVerdict
 from server.rounds import read_weights
 from simulations.baselines import baselines
 from simulations.campaign import Campaign, level_of
@@ -54,15 +55,14 @@ class _Tables:
     rounds: list[RoundRow] = field(default_factory=list[RoundRow])
     devices: list[pl.DataFrame] = field(default_factory=list[pl.DataFrame])
     groups: list[GroupRow] = field(default_factory=list[GroupRow])
-    gates: tuple[GateVerdict, ...] = ()
+    weights: NDArray[np.float32] | None = None
 
     def add(self, campaign: Campaign, settings: Settings, scene: Scene) -> None:
         """Evaluate one more campaign."""
         self.rounds += round_rows(campaign, settings, scene)
         self.devices.append(device_rows(campaign, settings, scene))
         self.groups += groups(campaign, settings, scene)
-        if campaign.seed == settings.seeds[-1]:
-            self.gates = verdicts(settings.task, read_weights(campaign.store, campaign.store.versions()[-1].number))
+        self.weights = read_weights(campaign.store, campaign.store.versions()[-1].number)
 
     def frame(self) -> pl.DataFrame:
         """All seeds' devices."""
@@ -94,7 +94,9 @@ def tabulate(
             tables.add(campaign, settings, scene)
             about = _with_cost(about, campaign)
             _write(folder, about, tables)
-        about = replace(about, complete=True, gates=tables.gates)
+        about = replace(about, complete=True)
+        if tables.weights is not None:  # now that the workers have given their memory back: PyTorch takes as much
+            about = replace(about, gates=verdicts(settings.task, tables.weights))
         if compare and scene.test is not None and not scene.apart:
             found = baselines(
                 settings.task, scene.test, train=settings.plan.window, test=scene.tested_on, say=told_on_stderr
