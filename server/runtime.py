@@ -7,6 +7,7 @@ node that was woken by a message whose parts were still on their way.
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from flwr.proto.message_pb2 import ObjectTree
@@ -24,7 +25,9 @@ from shared.errors import WireError
 
 log = logging.getLogger(__name__)
 
-MOST_PARTS = 64
+MOST_PARTS, MOST_VISITS = 64, 4096
+"""Parts of a reply, and how many places of its tree are looked at: Covey's own have six of each."""
+
 MOST_REPLY_BYTES = 64 * 2**20
 """Of the replies that one answer holds; what is over waits for the next look."""
 
@@ -37,6 +40,7 @@ class Runtime:
     def __init__(self, state: Any) -> None:
         """`state` is Flower's `LinkState`."""
         self._state = state
+        self._parts: dict[str, list[str]] = {}
         self._handlers: dict[str, Callable[[bytes, Any], bytes]] = {HAND_OUT: self._hand_out, COLLECT: self._collect}
 
     def __call__(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -85,23 +89,33 @@ class Runtime:
                 yield request
 
     def _size(self, reply: str) -> int | None:
-        """The bytes of a reply; None while a part of it is missing."""
+        """The bytes of a reply; None while a part of it is missing, 0 for one of too many parts, which is unreadable."""
         store = self._state.object_store
         if reply not in store:
             return 0
-        found = [store.get(name) for name in _names(store.get_object_tree(reply))]
+        names = self._named(reply)
+        found = [store.get(name) for name in names] if len(names) <= MOST_PARTS else []
         return sum(map(len, found)) if all(found) else None
+
+    def _named(self, reply: str) -> list[str]:
+        """The parts of a reply, found once: a device chooses the form of the tree, and the replies are looked at often."""
+        if reply not in self._parts:
+            self._parts[reply] = _names(self._state.object_store.get_object_tree(reply))
+        return self._parts[reply]
 
     def _take(self, message: Any, tree: ObjectTree) -> bytes:
         """One reply: its head, then its parts; a reply of too many parts comes without any, and is unreadable."""
-        names, store = _names(tree), self._state.object_store
+        reply, store = message.metadata.message_id, self._state.object_store
+        names = self._parts.pop(reply, None) or _names(tree)
         contents = [store.get(name) or b"" for name in names] if len(names) <= MOST_PARTS else []
-        store.delete(message.metadata.message_id)
+        store.delete(reply)
         return bundle([message.metadata.SerializeToString(), *contents])
 
 
 def _names(tree: ObjectTree) -> list[str]:
-    return list(dict.fromkeys(part.object_id for part in iterate_object_tree(tree)))
+    """A tree's parts, each once; no further than to see that they are too many."""
+    some = islice(iterate_object_tree(tree), MOST_VISITS)
+    return list(islice(dict.fromkeys(part.object_id for part in some), MOST_PARTS + 1))
 
 
 def _refusal(status: int, reason: str) -> Answer:

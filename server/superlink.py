@@ -35,7 +35,7 @@ from flwr.superlink.servicer.control import control_handlers
 from google.protobuf.message import DecodeError
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from server.asgi import App, Receive, Scope, Send, answer, headers_of, read_body, replay, send_bytes
+from server.asgi import App, Event, Receive, Scope, Send, answer, headers_of, read_body, replay, send_bytes
 from server.config import Federation
 from server.fleet import Fleet
 from server.flower_environment import quiet_flower
@@ -143,9 +143,16 @@ class LoopbackGate:
             await self._app(scope, receive, send)
 
     async def _push(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(receive, limit=_MAX_RUNTIME_BODY)
-        await self._app(scope, replay(body, receive), send)
-        self._deliver(_destinations(body if scope["path"] == PUSH_MESSAGES else _head(body)))
+        body, statuses = await read_body(receive, limit=_MAX_RUNTIME_BODY), list[int]()
+
+        async def watched(event: Event) -> None:
+            if event["type"] == "http.response.start":
+                statuses.append(event["status"])
+            await send(event)
+
+        await self._app(scope, replay(body, receive), watched)
+        if statuses == [200]:  # a push that was refused wakes nobody
+            self._deliver(_destinations(body if scope["path"] == PUSH_MESSAGES else _head(body)))
 
 
 class FleetGate:

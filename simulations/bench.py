@@ -33,7 +33,7 @@ def bench(
     report: Annotated[Path, typer.Option(help="Where the rows go, as JSON.")] = REPORT,
     json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
-    """Measure the simulator beside the peers that are installed (about six minutes): pip install '.[peers]'."""
+    """Measure the simulator beside the peers that are installed: about six minutes; the extra `peers` brings them."""
     page = _page(write) if write else ""
     about, began = machine(), time.monotonic()
 

@@ -209,7 +209,7 @@ def _mlp_rows(rates: dict[str, float]) -> list[Row]:
     sgemm = rates.pop("sgemm")
     rows = _rate_rows("mlp", rates)
     rows += _ratios("mlp", rates, {"plain": 10.0, "plain-drawn": 10.0}, "torch")
-    rows += _ratios("mlp", rates, {"quick": 20.0, "quick-drawn": 20.0, "exact-drawn": None}, "opacus")
+    rows += _ratios("mlp", rates, {"quick": 20.0, "quick-drawn": 20.0, "exact-drawn": 20.0}, "opacus")
     rows += _ratios("mlp", rates, {"quick-drawn": None, "exact-drawn": None}, "light-drawn")
     rows.append({"name": "simulation.engine.sgemm", "value": sgemm / 1e9, "unit": "GFLOP/s"})
     share = 100 * rates["plain"] * MFLOP * 1e6 / sgemm

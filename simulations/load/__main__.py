@@ -37,7 +37,7 @@ def load(
 ) -> None:
     """Put a real coordinator under load: messages a second, CPU, memory, what was lost (about ten minutes)."""
     if quick:
-        devices, rounds, idle, stock, long = [50], 3, 10.0, False, False
+        devices, rounds, idle, stock, long = [50], 3, 26.0, False, False
     wanted = [
         Wanted(devices=many, cohort=min(many, cohort or 200), rounds=rounds, idle_seconds=idle)
         for many in devices or [50, 200, 1000]

@@ -52,7 +52,7 @@ def flock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flock]:
 
 def await_death(flock: Flock, run: int) -> None:
     """Wait until the coordinator has killed itself, and its run's process went with it."""
-    assert flock.coordinator.process.wait(120) == -signal.SIGKILL
+    assert flock.coordinator.process.wait(300) == -signal.SIGKILL
     flock.coordinator.process.communicate()
     child = flock.coordinator.process_of(run)
     until(lambda: child is None or not lives(child))
