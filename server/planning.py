@@ -1,6 +1,6 @@
 """From what an operator typed to a request that can be queued; refused here rather than by every device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -195,7 +195,9 @@ def check_ceiling(task: Task, training: Training) -> None:
             raise InputError(f"{name} must be at most {most} for task {task.name!r}; devices would refuse")
 
 
-_CHOICES = {"compression": choices.compression, "aggregation": choices.aggregation}
+_CHOICES: dict[str, Callable[[str], object]] = {
+    "compression": choices.compression, "aggregation": choices.aggregation, "strategy": str
+}  # fmt: skip
 
 
 def _setting(text: str) -> tuple[str, Any]:

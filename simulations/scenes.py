@@ -1,11 +1,13 @@
 """Scenes as a person names them: data that ship with a task, files of their own, or rows made from a seed."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
+from shared import wire
 from shared.errors import InputError
 from shared.tasks import Task, Window
 from simulations.extending import knowing
@@ -16,6 +18,8 @@ from simulations.fleet.synthetic import Synthetic, synthetic
 from simulations.scene import Scene, packed
 
 SYNTHETIC = "synthetic"
+WHICH = "which"
+"""Beside packed rows: whose they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +64,25 @@ class Fleet:
         return replace(scene, source=knowing(extensions, scene.source))
 
     def _build(self, task: Task, folder: Path) -> Scene:
-        learn = self.window(task)
+        learn, there = self.window(task), _holds(folder, self._which(task))
         if self.is_synthetic:
-            return _synthetic(task, folder, self.devices, self.seed)
-        if self.files:
-            rows = None if _is_packed(folder) else own(task, self.named)
-            return packed(folder, task, rows, about=f"{len(self.files)} data files", learn=learn, test=self.test)
-        data = _data(task)
-        rows = None if _is_packed(folder) else data.rows(task, way=self.by, devices=self.devices, seed=self.seed)
-        about = f"{task.name} by {self.by or next(iter(data.ways))}"
-        return packed(folder, task, rows, about=about, learn=learn, test=self.test or data.test)
+            scene = _synthetic(task, folder, self.devices, self.seed, there=there)
+        elif self.files:
+            rows = None if there else own(task, self.named)
+            scene = packed(folder, task, rows, about=f"{len(self.files)} data files", learn=learn, test=self.test)
+        else:
+            data = _data(task)
+            rows = None if there else data.rows(task, way=self.by, devices=self.devices, seed=self.seed)
+            about = f"{task.name} by {self.by or next(iter(data.ways))}"
+            scene = packed(folder, task, rows, about=about, learn=learn, test=self.test or data.test)
+        (folder / WHICH).write_text(self._which(task), encoding="utf-8")
+        return scene
+
+    def _which(self, task: Task) -> str:
+        """What tells these rows from any others: of which task, dealt out how, or in which state of which files."""
+        files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self.named.values()]
+        words = repr((wire.to_json(task), self.by, self.devices, self.seed, files))
+        return hashlib.sha256(words.encode()).hexdigest()
 
     def write_files(self, task: Task, folder: Path) -> Mapping[str, Path]:
         """One data file a device, as agents read them; they are written where the rows are the task's own."""
@@ -89,8 +102,17 @@ class Fleet:
         return files
 
 
-def _is_packed(folder: Path) -> bool:
-    return (folder / "about.json").exists()
+def _holds(folder: Path, which: str) -> bool:
+    """Whether these very rows are packed in `folder`; raise `InputError` if what lies beside it is about others."""
+    mark = folder / WHICH
+    if mark.is_file() and mark.read_text(encoding="utf-8") == which:
+        return True
+    if folder.parent.is_dir() and any(each.name != folder.name for each in folder.parent.iterdir()):
+        raise InputError(
+            f"{folder.parent} holds something else, or what came of other rows; name another folder with --out, or remove it"
+        )
+    mark.unlink(missing_ok=True)
+    return False
 
 
 def _data(task: Task) -> Dataset:
@@ -106,11 +128,11 @@ TESTED = 1000
 """Synthetic devices beyond the fleet, whose rows a model is tested on."""
 
 
-def _synthetic(task: Task, folder: Path, devices: int | None, seed: int) -> Scene:
+def _synthetic(task: Task, folder: Path, devices: int | None, seed: int, *, there: bool) -> Scene:
     if devices is None:
         raise InputError("--by synthetic makes as many devices as --devices says")
     population = Synthetic.of(task, devices, seed=seed)
-    if not _is_packed(folder):
+    if not there:
         pack(folder, population.held_out(TESTED))
     return Scene(
         source=synthetic(task, devices, seed=seed), about="synthetic rows", names=Names(population),

@@ -9,16 +9,20 @@ import pytest
 from machines import machine_rows, small_task
 from numpy.typing import NDArray
 
+from client.settings import AgentSettings, TaskGrant
 from client.store import AgentStore
 from server.planfile import PlanFile, fingerprint
+from server.plans import plan_round
 from server.rounds import read_weights
+from server.store import Store
 from shared.errors import InputError
-from shared.privacy import SampledGaussian
+from shared.privacy import PrivacyBudget, SampledGaussian
 from shared.tasks import Task, Window
 from simulations.agents import conduct_agents
 from simulations.campaign import Campaign
 from simulations.fleet.behaviour import PRESETS, Behaviour
 from simulations.fleet.engine import Noise
+from simulations.fleet.ledgers import Ledgers
 from simulations.rehearsal import Settings, conduct_all, keep_settings
 from simulations.scene import Scene
 from simulations.scenes import Fleet
@@ -69,7 +73,7 @@ class Place:
     def __init__(self, folder: Path, task: Task) -> None:
         self.folder, self.task = folder, task
         self.fleet = Fleet(files=rows_of(folder))
-        self.scene: Scene = self.fleet.build(task, folder / "rows")
+        self.scene: Scene = self.fleet.build(task, folder / "packed" / "rows")
         self._times = 0
 
     def conduct(self, settings: Settings, *, workers: int = 1) -> NDArray[np.float32]:
@@ -107,10 +111,30 @@ def test_blocks_of_devices_come_to_what_the_agents_that_ship_come_to_and_pay_the
         assert list(campaign.paid.rounds) == [2] * len(NAMES)
     np.testing.assert_allclose(weights, found[0], atol=1e-6, rtol=0)
     assert np.abs(weights - read_start(place)).max() > 0.01, "nothing was learned, so nothing was compared"
-    store = AgentStore(tmp_path / "agents" / "seed-1" / "ada" / "agent.db")
-    events = [row["noise_multiplier"] for row in store.db.execute("SELECT * FROM events")]
+    ledgers = replayed(place, next((tmp_path / "run-1").glob("seed-*.db")), epsilon=1e18)
+    for device, name in enumerate(sorted(NAMES)):
+        store = AgentStore(tmp_path / "agents" / "seed-1" / name / "agent.db")
+        rows = store.db.execute(
+            "SELECT noise_multiplier, sample_rate, steps FROM events WHERE level = 'record' ORDER BY rowid"
+        )
+        assert [SampledGaussian(**dict(row)) for row in rows] == list(ledgers.events(device)), name
+        store.close()
+
+
+def replayed(place: Place, database: Path, *, epsilon: float) -> Ledgers:
+    """What the engine's devices paid in a rehearsal whose rounds all of them took part in."""
+    ledgers, store = Ledgers(len(NAMES), place.task, owner_of(place.task, epsilon)), Store(database)
+    for result in store.rounds():
+        assert ledgers.charge(result.plan, np.arange(len(NAMES))) == [None] * len(NAMES)
     store.close()
-    assert events == [SILENT] * 2
+    return ledgers
+
+
+def owner_of(task: Task, epsilon: float) -> AgentSettings:
+    return AgentSettings(
+        name="x", coordinator="127.0.0.1:0", federation="x", budget=PrivacyBudget(epsilon=epsilon, delta=1e-5),
+        tasks={task.name: TaskGrant(data="x")},
+    )  # fmt: skip
 
 
 def read_start(place: Place) -> NDArray[np.float32]:
@@ -180,8 +204,6 @@ def test_owners_with_little_budget_refuse_as_agents_do(place: Place, tmp_path: P
 
 
 def refusals(database: Path) -> list[tuple[int, str, dict[str, str]]]:
-    from server.store import Store
-
     store = Store(database)
     found = [(each.plan.number, each.outcome, dict(each.refusals)) for each in store.rounds()]
     store.close()
@@ -189,18 +211,8 @@ def refusals(database: Path) -> list[tuple[int, str, dict[str, str]]]:
 
 
 def test_events_are_those_of_a_ledger(place: Place) -> None:
-    from client.settings import AgentSettings, TaskGrant
-    from shared.privacy import PrivacyBudget
-    from simulations.fleet.ledgers import Ledgers
-
     plan = plan_of(place.task)
-    owner = AgentSettings(
-        name="x", coordinator="127.0.0.1:0", federation="x", budget=PrivacyBudget(epsilon=50, delta=1e-5),
-        tasks={place.task.name: TaskGrant(data="x")},
-    )  # fmt: skip
-    from server.plans import plan_round
-
-    ledgers = Ledgers(3, place.task, owner)
+    ledgers = Ledgers(3, place.task, owner_of(place.task, 50.0))
     asked = plan_round(1, 1, place.task, 1, plan.request(base_version=1))
     assert ledgers.charge(asked, np.array([0, 2])) == [None, None]
     assert ledgers.charge(asked, np.array([2])) == [None]
