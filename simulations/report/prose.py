@@ -48,8 +48,8 @@ def _what(about: About, summary: Summary) -> str:
     tested = f" and was tested on {about.tested_on}" if about.tested_on else ""
     return (
         f"A fleet of {count(about.devices, 'virtual device')} trained task {about.task}, revision {about.revision}"
-        f"{trained}{tested}: {count(about.rounds, 'round')} from {count(len(about.seeds), 'seed')}, of which "
-        f"{summary.committed:,} of {summary.rounds_done:,} were committed. In mode {about.mode}, {MODES[about.mode]}. "
+        f"{trained}{tested}: {count(about.rounds, 'round')} were asked of each of {count(len(about.seeds), 'seed')}; "
+        f"{summary.rounds_done:,} were run, and {summary.committed:,} of them committed. In mode {about.mode}, {MODES[about.mode]}. "
         f"It ran the code that ships, on the {about.engine} engine; the plan's hash begins with {about.plan_sha256[:12]}."
     )
 
