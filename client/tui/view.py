@@ -98,6 +98,14 @@ class View(Container):
         with Container(classes="body"):
             yield from self.panels()
 
+    def on_mount(self) -> None:
+        """A list that gets a scrollbar, or loses it, has another width: its rows are cut anew."""
+        for rows in self.query(Rows):
+            self.watch(rows, "show_vertical_scrollbar", self._cut_anew, init=False)
+
+    def _cut_anew(self) -> None:
+        self.call_after_refresh(self.refill)
+
     def panels(self) -> ComposeResult:
         """The view's widgets."""
         raise NotImplementedError

@@ -165,7 +165,7 @@ def test_each_plot_has_words_of_its_own_and_a_table_beside_it() -> None:
 def test_the_abstract_says_what_was_run_what_came_of_it_and_at_what_price() -> None:
     words = " ".join(abstract(ABOUT, summarise(ABOUT, tables())))
     for each in (
-        "40 virtual devices", "flights, revision 2", "4 rounds from 2 seeds", "6 of 8 were committed", "abababababab",
+        "40 virtual devices", "flights, revision 2", "4 rounds were asked of each of 2 seeds", "8 were run, and 6 of them committed", "abababababab",
         "AUC of 0.715 (0.710 to 0.720 over seeds)", "give 0.800 (mlp)", "72 % of what that adds", "give 0.600 (linear)",
         "worth +0.115", "ε = 2.00 at δ = 1e-5", "one row added or removed", "against everyone",
         "50 % of devices gain, 25 % lose, and 25 % see nothing",
