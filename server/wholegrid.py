@@ -14,13 +14,14 @@ from flwr.supercore.inflatable.inflatable_object import (
     get_object_tree,
     no_object_id_recompute,
 )
+from flwr.superlink.grid import HttpGrid
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from server.parcels import COLLECT, HAND_OUT, bundle, by_name, unbundle
-from server.replies import CarefulGrid, read_reply
+from server.replies import read_reply
 
 
-class WholeGrid(CarefulGrid):
+class WholeGrid(HttpGrid):
     """A run's process as the coordinator's neighbour: nothing travels part by part between the two."""
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:

@@ -14,6 +14,9 @@ from simulations.rehearsal import Settings
 from simulations.report.tables import DeviceRow, GroupRow, RoundRow, schema
 from simulations.scene import Scene
 
+Compared = tuple[Evaluation, Evaluation]
+"""What the weights before a campaign and its last ones are worth."""
+
 
 def round_rows(campaign: Campaign, settings: Settings, scene: Scene) -> Iterator[RoundRow]:
     """A row a round, with what its weights were worth on the test rows."""
@@ -31,7 +34,7 @@ def round_rows(campaign: Campaign, settings: Settings, scene: Scene) -> Iterator
         )  # fmt: skip
 
 
-def device_rows(campaign: Campaign, settings: Settings, scene: Scene) -> pl.DataFrame:
+def device_rows(campaign: Campaign, scene: Scene, found: Compared | None) -> pl.DataFrame:
     """A row a device: what it held, what it paid, and its own test rows before and after."""
     count, paid = len(scene.names), campaign.paid
     columns: dict[str, object] = {
@@ -39,7 +42,7 @@ def device_rows(campaign: Campaign, settings: Settings, scene: Scene) -> pl.Data
         "rounds_paid": paid.rounds, "epsilon": paid.epsilon, "refusals": paid.refusals,
         "test_rows": np.zeros(count, np.int64),
     }  # fmt: skip
-    if not scene.apart and (found := evaluations(campaign, settings, scene)):
+    if found and not scene.apart:
         before, after = (each.devices for each in found)
         columns |= {
             "test_rows": after.rows, "loss_before": before.loss, "loss_after": after.loss,
@@ -48,15 +51,14 @@ def device_rows(campaign: Campaign, settings: Settings, scene: Scene) -> pl.Data
     return pl.DataFrame({name: columns.get(name, np.full(count, np.nan)) for name in schema(DeviceRow)})
 
 
-def groups(campaign: Campaign, settings: Settings, scene: Scene) -> list[GroupRow]:
+def groups(campaign: Campaign, scene: Scene, found: Compared | None) -> list[GroupRow]:
     """A row a group of test rows: the first weights against the last."""
-    found = evaluations(campaign, settings, scene)
     if found is None or scene.test is None:
         return []
     return list(group_rows(campaign.seed, scene.test, *found))
 
 
-def evaluations(campaign: Campaign, settings: Settings, scene: Scene) -> tuple[Evaluation, Evaluation] | None:
+def evaluations(campaign: Campaign, settings: Settings, scene: Scene) -> Compared | None:
     """What the weights before the campaign and its last ones are worth on the test rows; None where there are none."""
     if scene.test is None:
         return None

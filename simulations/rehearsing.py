@@ -13,7 +13,7 @@ from server.rounds import read_weights
 from simulations.baselines import baselines
 from simulations.campaign import Campaign, level_of
 from simulations.gating import verdicts
-from simulations.outcome import device_rows, groups, round_rows
+from simulations.outcome import device_rows, evaluations, groups, round_rows
 from simulations.progress import told_on_stderr
 from simulations.rehearsal import Say, Settings, conduct_all, keep_settings
 from simulations.report import write
@@ -60,8 +60,9 @@ class _Tables:
     def add(self, campaign: Campaign, settings: Settings, scene: Scene) -> None:
         """Evaluate one more campaign."""
         self.rounds += round_rows(campaign, settings, scene)
-        self.devices.append(device_rows(campaign, settings, scene))
-        self.groups += groups(campaign, settings, scene)
+        found = evaluations(campaign, settings, scene)
+        self.devices.append(device_rows(campaign, scene, found))
+        self.groups += groups(campaign, scene, found)
         self.weights = read_weights(campaign.store, campaign.store.versions()[-1].number)
 
     def frame(self) -> pl.DataFrame:

@@ -3,20 +3,20 @@
 import hashlib
 import time
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from flwr.app import Message, Metadata, RecordDict
 from flwr.app.message import make_message, remove_content_from_message
 from flwr.common.serde import message_to_proto
-from flwr.proto.message_pb2 import ObjectTree, PullObjectResponse
-from flwr.proto.runtime_pb2 import PullAppMessagesResponse
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
-from flwr.supercore.run import Run
 
 from server.exchange import exchange
-from server.replies import CarefulGrid
+from server.parcels import COLLECT, bundle
+from server.runtime import Runtime
+from server.wholegrid import WholeGrid
 from shared import messages
 from shared.rounds import TrainReport
 
@@ -153,36 +153,29 @@ HOSTILE: dict[str, Callable[[Reply], None]] = {
 
 
 class Link:
-    """The run's side of a SuperLink that holds the replies, and counts the objects that were asked for."""
+    """The run's side of a SuperLink that holds the replies, and counts the objects that were looked up."""
 
     def __init__(self, replies: list[Reply]) -> None:
         self._replies, self.pulled = replies, 0
-
-    def PullMessages(self, _request: Any) -> PullAppMessagesResponse:  # noqa: N802 - Flower's name
-        replies, self._replies = self._replies, []
         self._parts = {name: content for reply in replies for name, content in reply.parts.items()}
-        return PullAppMessagesResponse(
-            messages_list=[reply.head for reply in replies], message_object_trees=[reply.tree for reply in replies]
-        )
+        self._runtime = Runtime(SimpleNamespace(object_store=self))
 
-    def PullObject(self, request: Any) -> PullObjectResponse:  # noqa: N802 - Flower's name
+    def get(self, name: str) -> bytes | None:
         self.pulled += 1
-        content = self._parts.get(request.object_id)
-        return PullObjectResponse(
-            object_found=content is not None, object_available=content is not None, object_content=content or b""
-        )
+        return self._parts.get(name)
 
-    def ConfirmMessageReceived(self, _request: Any) -> None:  # noqa: N802 - Flower's name
+    def delete(self, name: str) -> None:
         pass
 
-    def close(self) -> None:
-        pass
+    def collect(self, path: str, _body: bytes) -> bytes:
+        assert path == COLLECT
+        replies, self._replies = self._replies, []
+        return bundle(self._runtime._take(reply.head, reply.tree) for reply in replies)
 
 
-def grid(link: Link) -> CarefulGrid:
-    made = CarefulGrid("127.0.0.1:1", token="token")
-    made._client = link  # type: ignore[assignment]
-    made._run = Run.create_empty(1)
+def grid(link: Link) -> WholeGrid:
+    made = WholeGrid("127.0.0.1:1", token="token")
+    made._ask = link.collect  # type: ignore[method-assign]
     made.push_messages = lambda messages: [message.metadata.message_id for message in messages]  # type: ignore[method-assign]
     return made
 
