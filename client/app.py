@@ -28,6 +28,7 @@ from shared.drift import SurveyPlan
 from shared.errors import CoveyError, NotEligible, Refusal, WireError
 from shared.privacy import Cost
 from shared.rounds import RefusalReport, RoundPlan, TrainReport
+from shared.updates import is_within
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ def _train(desk: Desk, message: Message, plan: RoundPlan, work: Work, rounds: Se
 
 def _bounded(plan: RoundPlan, update: NDArray[np.float64]) -> tuple[TrainReport, NDArray[np.float32]]:
     """An update that the coordinator adds its noise to, and, if it asks, whether it stayed below the bound."""
-    below = float(np.linalg.norm(update)) < plan.max_update_norm * (1 - 1e-9)
+    below = is_within(update, plan.max_update_norm)
     asked = plan.central is not None and plan.central.count_noise is not None
     return _report(plan, within=below if asked else None), update.astype(np.float32)
 

@@ -6,6 +6,7 @@ Slower by far than `simulations.rehearsal`, and the measure that it is held to.
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,20 +41,19 @@ def conduct_agents(settings: Settings, files: Mapping[str, Path], folder: Path, 
         place_rounds = place * settings.plan.training.rounds
         with_agents = folder / f"seed-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
-        store = Store(folder / f"seed-{seed}.db")
-        agents = _agents(store, settings, files, with_agents)
-        run = queued(store, settings.task, settings.plan, cohort=settings.plan.cohort, quorum=settings.plan.quorum)
-        bytes_of = Counter[int]()
         interrupted = False
-        try:
-            if is_open(run):
-                _engine(settings.engine)(
-                    store, settings, agents, run, lambda done, base=place_rounds: say(base + done), bytes_of
-                )
-        except KeyboardInterrupt:
-            interrupted = True
-        yield _campaign(settings, store, agents, store.run(run.id), seed, bytes_of)
-        store.close()
+        with closing(Store(folder / f"seed-{seed}.db")) as store:
+            agents = _agents(store, settings, files, with_agents)
+            run = queued(store, settings.task, settings.plan, cohort=settings.plan.cohort, quorum=settings.plan.quorum)
+            bytes_of = Counter[int]()
+            try:
+                if is_open(run):
+                    _engine(settings.engine)(
+                        store, settings, agents, run, lambda done, base=place_rounds: say(base + done), bytes_of
+                    )
+            except KeyboardInterrupt:
+                interrupted = True
+            yield _campaign(settings, store, agents, store.run(run.id), seed, bytes_of)
         if interrupted:
             raise KeyboardInterrupt
 

@@ -1,7 +1,6 @@
 """`covey-sim run`: rehearse one plan over a fleet, and show what came of it."""
 
 import hashlib
-import os
 import shlex
 import sys
 from json import dumps
@@ -13,11 +12,26 @@ import typer
 from server import planning
 from server.planfile import PlanFile, write_plan
 from shared import wire
-from shared.modes import Mode
 from shared.privacy import TRUST
-from shared.tasks import Task, Window, parse_window, read_task
+from shared.tasks import Task, read_task
 from simulations.extending import load
 from simulations.fleet.behaviour import read_behaviour
+from simulations.options import (
+    CORES,
+    INTERRUPTED,
+    Behaving,
+    Changes,
+    Deadline,
+    Devices,
+    Extensions,
+    Granted,
+    Learn,
+    NoiseMode,
+    TaskFile,
+    Way,
+    Workers,
+    window_of,
+)
 from simulations.plans import plan_in, plan_of
 from simulations.progress import bar
 from simulations.rehearsal import ROWS, EngineName, Settings, keep_settings
@@ -25,26 +39,18 @@ from simulations.rehearsing import Outcome, rehearse, tabulate
 from simulations.scene import Scene
 from simulations.scenes import Fleet
 
-INTERRUPTED = 130
-"""The exit status of what a person ended."""
-
 BLOCKS_FROM, BLOCK = 20_000, 1000
 """From how many devices a round on answers travel in blocks, and how large those are, unless said."""
 
 
 def run(
     context: typer.Context,
-    task_file: Annotated[Path, typer.Argument(help="A task file, such as tasks/flights.toml.")],
+    task_file: TaskFile,
     data: Annotated[
         list[Path] | None, typer.Option(help="One Parquet or CSV file a device; repeat it.", exists=True)
     ] = None,
-    devices: Annotated[
-        int | None, typer.Option(help="How many devices.", show_default="all of a natural partition", min=1)
-    ] = None,
-    by: Annotated[
-        str, typer.Option(metavar="WAY", help="What a device is: aircraft, station; dirichlet:0.3, shards:2, evenly.",
-                          show_default="the task's first way"),
-    ] = "",
+    devices: Devices = None,
+    by: Way = "",
     plan: Annotated[Path | None, typer.Option(help="Rehearse this plan file instead of the options below.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds to commit.", show_default="the task's", min=1)] = None,
     cohort: Annotated[
@@ -53,23 +59,15 @@ def run(
     quorum: Annotated[
         int | None, typer.Option(help="How many must answer.", show_default="two thirds of the cohort", min=1)
     ] = None,
-    deadline: Annotated[float, typer.Option(help="Seconds of the fleet's own clock that a round may take.")] = 600.0,
-    mode: Annotated[Mode, typer.Option(help="Who adds the noise, as in `covey start`.")] = "local",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Put this in place of the task's.")
-    ] = None,
-    window: Annotated[
-        str | None, typer.Option(help="Rows to learn from: START..END, ISO dates.", show_default="the data's")
-    ] = None,
+    deadline: Deadline = 600.0,
+    mode: NoiseMode = "local",
+    settings: Changes = None,
+    window: Learn = None,
     test: Annotated[
         str | None, typer.Option(help="Rows to be tested on.", show_default="the data's, none of your own")
     ] = None,
-    behaviour: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="How devices behave: ideal, phones, desktops, or a TOML file.")
-    ] = "ideal",
-    epsilon: Annotated[
-        float | None, typer.Option(help="What each owner grants.", show_default="the task's ceiling")
-    ] = None,
+    behaviour: Behaving = "ideal",
+    epsilon: Granted = None,
     base: Annotated[
         Path | None,
         typer.Option("--from", metavar="FOLDER", help="Start from what an earlier rehearsal ended with.", exists=True),
@@ -83,7 +81,7 @@ def run(
         int | None, typer.Option(help="Devices whose sum one message carries.", show_default="1; 1000 for large rounds",
                                  min=1),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes side by side.", min=1)] = os.cpu_count() or 1,
+    workers: Workers = CORES,
     compare: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Learn the same without a federation, to compare.")
     ] = True,
@@ -93,9 +91,7 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="The result's folder; one that is there goes on.", show_default="rehearsals/…")
     ] = None,
-    extend: Annotated[
-        list[Path] | None, typer.Option("--with", metavar="FILE", help="Python that adds a network, a strategy or a rule.")
-    ] = None,
+    extend: Extensions = None,
     json: Annotated[bool, typer.Option("--json", help="Print what came of it as JSON.")] = False,
 ) -> None:  # fmt: skip
     """Rehearse a campaign over thousands of devices: the coordinator's code that ships, and a report at the end."""
@@ -103,7 +99,7 @@ def run(
         load(file)
     task = read_task(task_file)
     fleet = Fleet(
-        files=tuple(data or []), by=by, devices=devices, seed=seed, learn=_window(window), test=_window(test)
+        files=tuple(data or []), by=by, devices=devices, seed=seed, learn=window_of(window), test=window_of(test)
     )  # fmt: skip
     folder = out or Path("rehearsals") / f"{task.name}-{_digest(context, task)}"
     scene = fleet.build(task, folder / ROWS, extensions=tuple(file.resolve() for file in extend or []))
@@ -146,10 +142,6 @@ def _block(asked: int | None, plan: PlanFile) -> int:
     if asked is not None:
         return asked
     return BLOCK if plan.cohort >= BLOCKS_FROM else 1
-
-
-def _window(text: str | None) -> Window | None:
-    return None if text is None else parse_window(text)
 
 
 def _digest(context: typer.Context, task: Task) -> str:

@@ -20,6 +20,7 @@ from shared.compression import Noised
 from shared.noise import CipherStream
 from shared.rounds import RefusalReport, RoundPlan, TrainReport
 from shared.tasks import Task
+from shared.updates import is_within
 from simulations.fleet.devices import GONE, Devices, Turn
 from simulations.fleet.engine import Noise
 from simulations.fleet.streams import device_stream
@@ -182,7 +183,7 @@ def _report(plan: RoundPlan, update: Update) -> TrainReport:
     report = TrainReport(run_id=plan.run_id, round_number=plan.number, base_version=plan.base_version)
     if plan.central is None or plan.central.count_noise is None:
         return report
-    return replace(report, within=float(np.linalg.norm(update)) < plan.max_update_norm * (1 - 1e-9))
+    return replace(report, within=is_within(update, plan.max_update_norm))
 
 
 def _reply(answer: RecordDict | int, message: Message) -> Message:

@@ -1,6 +1,5 @@
 """`covey-sim sweep`: rehearse a grid of plans, and show accuracy against epsilon against bytes."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from json import dumps
@@ -15,9 +14,25 @@ from shared import wire
 from shared.endings import one_line
 from shared.errors import InputError
 from shared.modes import Mode
-from shared.tasks import Task, Window, parse_window, read_task
+from shared.tasks import Task, Window, read_task
 from simulations.extending import load
 from simulations.fleet.behaviour import Behaviour, read_behaviour
+from simulations.options import (
+    CORES,
+    INTERRUPTED,
+    Behaving,
+    Changes,
+    Deadline,
+    Devices,
+    Extensions,
+    Granted,
+    Learn,
+    NoiseMode,
+    TaskFile,
+    Way,
+    Workers,
+    window_of,
+)
 from simulations.plans import plan_of
 from simulations.progress import bar
 from simulations.rehearsal import ROWS, Settings
@@ -27,9 +42,6 @@ from simulations.scenes import Fleet
 from simulations.sweep.conduct import conduct, rows
 from simulations.sweep.grid import Done, Point, PointResult, Sweep, counts, grid, numbers
 from simulations.sweep.page import PAGE, recommended
-
-INTERRUPTED = 130
-"""The exit status of what a person ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +101,7 @@ def result_of(outcome: Outcome) -> PointResult:
 
 
 def sweep(
-    task_file: Annotated[Path, typer.Argument(help="A task file, such as tasks/flights.toml.")],
+    task_file: TaskFile,
     clip: Annotated[
         str, typer.Option(metavar="A,B,…", help="Bounds on an example's gradient.", show_default="the task's")
     ] = "",
@@ -103,43 +115,29 @@ def sweep(
         str, typer.Option(metavar="N,M,…", help="Rounds to commit.", show_default="the task's")
     ] = "",
     seeds: Annotated[int, typer.Option(help="Repeats of each plan.", min=1)] = 3,
-    devices: Annotated[
-        int | None, typer.Option(help="How many devices.", show_default="all of a natural partition", min=1)
-    ] = None,
-    by: Annotated[
-        str, typer.Option(metavar="WAY", help="What a device is, as in `covey-sim run`.", show_default="the task's first")
-    ] = "",
-    mode: Annotated[Mode, typer.Option(help="Who adds the noise, as in `covey start`.")] = "local",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Put this in place of the task's, everywhere.")
-    ] = None,
-    window: Annotated[
-        str | None, typer.Option(help="Rows to learn from: START..END, ISO dates.", show_default="the data's")
-    ] = None,
+    devices: Devices = None,
+    by: Way = "",
+    mode: NoiseMode = "local",
+    settings: Changes = None,
+    window: Learn = None,
     test: Annotated[
         str | None, typer.Option(help="Rows to choose by; not those that you will report.", show_default="the data's")
     ] = None,
-    deadline: Annotated[float, typer.Option(help="Seconds of the fleet's own clock that a round may take.")] = 600.0,
-    behaviour: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="How devices behave: ideal, phones, desktops, or a TOML file.")
-    ] = "ideal",
-    epsilon: Annotated[
-        float | None, typer.Option(help="What each owner grants.", show_default="the task's ceiling")
-    ] = None,
-    workers: Annotated[int, typer.Option(help="Processes side by side.", min=1)] = os.cpu_count() or 1,
+    deadline: Deadline = 600.0,
+    behaviour: Behaving = "ideal",
+    epsilon: Granted = None,
+    workers: Workers = CORES,
     out: Annotated[
         Path | None, typer.Option(help="The result's folder; one that is there goes on.", show_default="sweeps/TASK")
     ] = None,
-    extend: Annotated[
-        list[Path] | None, typer.Option("--with", metavar="FILE", help="Python that adds a network, a strategy or a rule.")
-    ] = None,
+    extend: Extensions = None,
     json: Annotated[bool, typer.Option("--json", help="Print the points as JSON.")] = False,
 ) -> None:  # fmt: skip
     """Rehearse every combination of clip, noise, cohort and rounds: accuracy against epsilon against bytes."""
     for file in extend or []:
         load(file)
     task = read_task(task_file)
-    fleet = Fleet(by=by, devices=devices, learn=_window(window), test=_window(test))
+    fleet = Fleet(by=by, devices=devices, learn=window_of(window), test=window_of(test))
     folder = out or Path("sweeps") / task.name
     scene = fleet.build(task, folder / ROWS, extensions=tuple(file.resolve() for file in extend or []))
     common = _Common(
@@ -180,10 +178,6 @@ def _words(common: _Common, asked: int | None) -> Sweep:
             f"epsilon {common.epsilon!r}", wire.to_json(common.behaviour).decode(), *common.changes,
         ),
     )  # fmt: skip
-
-
-def _window(text: str | None) -> Window | None:
-    return None if text is None else parse_window(text)
 
 
 def _show(folder: Path, found: Sequence[Done], *, asked: int, as_json: bool) -> None:
