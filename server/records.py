@@ -6,12 +6,14 @@ from typing import Literal
 from shared import wire
 from shared.drift import Histogram, RuleCount, Shift, SurveyRole
 from shared.enrolment import Bucket
+from shared.health import Health
 from shared.modes import Mode
+from shared.rollout import Rollout
 from shared.tasks import Window
 from shared.training import Training
 
 DeviceState = Literal["pending", "approved", "revoked"]
-RunKind = Literal["train", "survey"]
+RunKind = Literal["train", "survey", "evaluate"]
 RunState = Literal["queued", "running", "stopping", "finished", "stopped", "failed"]
 
 ACTIVE: tuple[RunState, ...] = ("queued", "running", "stopping")
@@ -125,6 +127,32 @@ class SurveyResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRequest:
+    """What an operator asks for when having a version evaluated on rows that it did not learn."""
+
+    task: str
+    version: int
+    window: Window
+    quorum: int
+    deadline_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationResult:
+    """The merged answer: noisy cells of (group, label, score bin) summed over `devices`."""
+
+    run_id: int
+    task: str
+    revision: int
+    version: int
+    window: Window
+    devices: int
+    score_bins: int
+    cells: Histogram
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateVerdict:
     """One test of a candidate: what was expected, what was found, and whether that passes."""
 
@@ -135,10 +163,65 @@ class GateVerdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gating:
+    """All tests of a version, as they came out at one time."""
+
+    version: int
+    at: float
+    verdicts: tuple[GateVerdict, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """What the rounds' own records do not say of a version: the code that made it, and how it came to be released.
+
+    `contract` is the SHA-256 of the data contract that its rows kept. `promoted_by` and `command` are empty until it is released.
+    """
+
+    version: int
+    code: str
+    contract: str = ""
+    promoted_by: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutStep:
+    """One signed document of a rollout, when it was signed, and why."""
+
+    at: float
+    why: str
+    rollout: Rollout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceHealth:
+    """What a device last said of a release on made-up records."""
+
+    device: str
+    at: float
+    health: Health
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What the retraining policy made of what it saw: `act` is what it did, `why` in words, `run_id` the campaign it started."""
+
+    task: str
+    at: float
+    act: Literal["wait", "ask", "start", "decline"]
+    why: str
+    alarms: tuple[str, ...] = ()
+    informed: tuple[str, ...] = ()
+    run_id: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One act of an operator or of the coordinator itself."""
+    """One act of an operator or of the coordinator itself, and the command line that did it, if one did."""
 
     at: float
     actor: str
     act: str
     detail: str
+    command: str = ""

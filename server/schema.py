@@ -54,4 +54,26 @@ MIGRATIONS = (
     CREATE TABLE rosters (number INTEGER PRIMARY KEY, body TEXT NOT NULL);
     CREATE TABLE campaign_keys (run_id INTEGER PRIMARY KEY REFERENCES runs(id), key BLOB NOT NULL);
     """,
+    """
+    ALTER TABLE audit ADD COLUMN command TEXT NOT NULL DEFAULT '';
+    CREATE TABLE lineage (version INTEGER PRIMARY KEY REFERENCES versions(number), body TEXT NOT NULL);
+    CREATE TABLE gatings (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL REFERENCES versions(number),
+        at REAL NOT NULL, verdicts TEXT NOT NULL
+    );
+    CREATE TABLE evaluations (
+        run_id INTEGER PRIMARY KEY, task TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL
+    );
+    CREATE TABLE rollouts (
+        task TEXT NOT NULL, number INTEGER NOT NULL, at REAL NOT NULL, release INTEGER NOT NULL,
+        why TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (task, number)
+    );
+    CREATE TABLE health (
+        device TEXT NOT NULL REFERENCES devices(name), task TEXT NOT NULL, release INTEGER NOT NULL,
+        at REAL NOT NULL, body TEXT NOT NULL, PRIMARY KEY (device, task, release)
+    );
+    CREATE TABLE decisions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL
+    );
+    """,
 )

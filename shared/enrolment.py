@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shared import wire
+from shared.health import Health
 
 Bucket = Literal["0", "1", "2-4", "5+"]
 """How many more campaigns of a task's own training a device could pay for, as coarsely as it is ever told."""
@@ -38,11 +39,13 @@ class InstalledReport:
     """Which release a device runs now (0: none), and what its self-test said; nothing computed from examples.
 
     `affords` says, by task, how many more campaigns fit the owner's budgets; it is empty unless the owner wants it told.
+    `health` is how each task's release fares on made-up records.
     """
 
     release: int
     detail: str = ""
     affords: dict[str, Bucket] = field(default_factory=dict[str, Bucket], metadata=wire.LEFT_OUT_WHEN_EMPTY)
+    health: tuple[Health, ...] = field(default=(), metadata=wire.LEFT_OUT_WHEN_EMPTY)
 
     def __post_init__(self) -> None:
         """Refuse what could not be shown in one line."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.tasks import Window
+from shared.wire import LEFT_OUT_WHEN_EMPTY
 
 Stage = Literal["candidate", "released", "withdrawn"]
 Precision = Literal["fp32", "int8"]
@@ -59,7 +60,8 @@ class Release:
     The highest `number` of a task is in force; withdrawing publishes older weights as a newer release.
     `ceiling_bp` is the largest share of the fleet that may run it, in basis points. `recipe` says how a device makes
     int8 of fp32, empty where int8 travels; `delta_base` is the SHA-256 of the fp32 file that the artifact `delta`
-    changes into this one's.
+    changes into this one's. A `staged` release reaches as many devices as the rollout role says (`shared.rollout`), and
+    the others run the release `fallback`, 0 for none.
     """
 
     number: int
@@ -73,6 +75,8 @@ class Release:
     recipe: Recipe = ""
     reference: Reference | None = None
     delta_base: str = ""
+    staged: bool = field(default=False, metadata=LEFT_OUT_WHEN_EMPTY)
+    fallback: int = field(default=0, metadata=LEFT_OUT_WHEN_EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,13 +8,14 @@ import time
 
 from server.records import AuditEntry, SurveyResult
 from server.store.devices import DeviceRows
+from server.store.lifecycle import LifecycleRows
 from server.store.rows import fields
 from server.store.runs import RunRows
 from server.store.sequences import SequenceRows
 from shared import wire
 
 
-class Store(DeviceRows, RunRows, SequenceRows):
+class Store(DeviceRows, RunRows, SequenceRows, LifecycleRows):
     """Reads and writes the coordinator's records; safe to open from several processes at once."""
 
     def add_survey(self, result: SurveyResult) -> None:
@@ -35,11 +36,14 @@ class Store(DeviceRows, RunRows, SequenceRows):
         assert roster is not None
         return release["newest"], roster["newest"], [(row["name"], row["revision"]) for row in tasks]
 
-    def audit(self, actor: str, act: str, detail: str = "") -> None:
-        """Write down who did what."""
-        self._do("INSERT INTO audit (at, actor, act, detail) VALUES (?, ?, ?, ?)", time.time(), actor, act, detail)
+    def audit(self, actor: str, act: str, detail: str = "", *, command: str = "") -> None:
+        """Write down who did what, and by which command line."""
+        self._do(
+            "INSERT INTO audit (at, actor, act, detail, command) VALUES (?, ?, ?, ?, ?)",
+            time.time(), actor, act, detail, command,
+        )  # fmt: skip
 
     def audit_log(self, limit: int = 200) -> list[AuditEntry]:
         """The newest acts, newest first."""
-        rows = self._all("SELECT at, actor, act, detail FROM audit ORDER BY id DESC LIMIT ?", limit)
+        rows = self._all("SELECT at, actor, act, detail, command FROM audit ORDER BY id DESC LIMIT ?", limit)
         return [AuditEntry(**fields(row)) for row in rows]

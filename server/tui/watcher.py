@@ -4,12 +4,25 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from textual.message import Message
 
 from server.config import Federation
-from server.records import Device, GateVerdict, Progress, Run, SurveyResult
+from server.records import (
+    AuditEntry,
+    Decision,
+    Device,
+    DeviceHealth,
+    EvaluationResult,
+    GateVerdict,
+    Gating,
+    Lineage,
+    Progress,
+    RolloutStep,
+    Run,
+    SurveyResult,
+)
 from server.spending import Charges, Spending, charges, price
 from server.store import Store
 from server.tui.figures import ENDED, Participation, participation
@@ -21,6 +34,7 @@ from shared.rounds import RoundResult
 from shared.tasks import Task
 
 LOOK_SECONDS = 0.3
+AUDIT_SHOWN = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +55,13 @@ class Snapshot:
     surveys: tuple[SurveyResult, ...] = ()
     participation: dict[str, Participation]
     charges: dict[str, tuple[Charges, ...]]
+    lineages: dict[int, Lineage] = field(default_factory=dict[int, Lineage])
+    gatings: tuple[Gating, ...] = ()
+    evaluations: tuple[EvaluationResult, ...] = ()
+    rollouts: tuple[RolloutStep, ...] = ()
+    health: tuple[DeviceHealth, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    audit: tuple[AuditEntry, ...] = ()
 
     def spending(self, task: Task) -> tuple[Spending, ...]:
         """What a task's plans cost each approved device at most."""
@@ -109,6 +130,13 @@ class Reader:
             surveys=surveys,
             participation=participation(devices, results),
             charges={task.name: charges(task, devices, results, runs) for task in tasks},
+            lineages=store.lineages(),
+            gatings=tuple(store.gatings()),
+            evaluations=tuple(store.evaluations()),
+            rollouts=tuple(store.rollouts()),
+            health=tuple(store.health()),
+            decisions=tuple(store.decisions()),
+            audit=tuple(reversed(store.audit_log(AUDIT_SHOWN))),
         )
 
     def _rounds(self, run: Run) -> tuple[RoundResult, ...]:

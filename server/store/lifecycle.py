@@ -1,0 +1,104 @@
+"""What became of versions: their lineage, gates and evaluations, the rollouts of releases, devices' health, retraining."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+
+from server.records import Decision, DeviceHealth, EvaluationResult, GateVerdict, Gating, Lineage, RolloutStep
+from server.store.rows import Rows
+from shared import wire
+from shared.database import transaction
+from shared.health import Health
+from shared.rollout import Rollout
+
+
+class LifecycleRows(Rows):
+    """Everything after a version's round."""
+
+    def set_lineage(self, lineage: Lineage) -> None:
+        """Keep, or put anew, what the rounds do not say of a version."""
+        self._do("INSERT OR REPLACE INTO lineage VALUES (?, ?)", lineage.version, wire.to_json(lineage).decode())
+
+    def lineages(self) -> dict[int, Lineage]:
+        """Every lineage that was kept, by version; versions of an older Covey have none."""
+        rows = self._all("SELECT version, body FROM lineage ORDER BY version")
+        return {row["version"]: wire.from_json(Lineage, row["body"]) for row in rows}
+
+    def add_gating(self, version: int, verdicts: Sequence[GateVerdict]) -> None:
+        """Keep how a version's tests came out."""
+        body = json.dumps([wire.encode(verdict) for verdict in verdicts])
+        self._do("INSERT INTO gatings (version, at, verdicts) VALUES (?, ?, ?)", version, time.time(), body)
+
+    def gatings(self, version: int | None = None) -> list[Gating]:
+        """Every gating, or one version's, oldest first."""
+        rows = self._all(
+            "SELECT version, at, verdicts FROM gatings WHERE ? IS NULL OR version = ? ORDER BY id", version, version
+        )
+        return [_gating(row) for row in rows]
+
+    def add_evaluation(self, result: EvaluationResult) -> None:
+        """Keep a merged evaluation."""
+        self._do(
+            "INSERT INTO evaluations VALUES (?, ?, ?, ?)",
+            result.run_id, result.task, result.version, wire.to_json(result).decode(),
+        )  # fmt: skip
+
+    def evaluations(self, task: str | None = None, version: int | None = None) -> list[EvaluationResult]:
+        """Every evaluation, or those of a task or a version, oldest first."""
+        rows = self._all(
+            "SELECT body FROM evaluations WHERE (? IS NULL OR task = ?) AND (? IS NULL OR version = ?) ORDER BY run_id",
+            task, task, version, version,
+        )  # fmt: skip
+        return [wire.from_json(EvaluationResult, row["body"]) for row in rows]
+
+    def add_rollout(self, rollout: Rollout, *, why: str) -> None:
+        """Keep a signed rollout document."""
+        self._do(
+            "INSERT INTO rollouts VALUES (?, ?, ?, ?, ?, ?)",
+            rollout.task, rollout.number, time.time(), rollout.release, why, wire.to_json(rollout).decode(),
+        )  # fmt: skip
+
+    def rollouts(self, task: str | None = None) -> list[RolloutStep]:
+        """Every document that was signed, or one task's, oldest first."""
+        rows = self._all(
+            "SELECT at, why, body FROM rollouts WHERE ? IS NULL OR task = ? ORDER BY at, number", task, task
+        )
+        return [RolloutStep(at=row["at"], why=row["why"], rollout=wire.from_json(Rollout, row["body"])) for row in rows]
+
+    def put_health(self, device: str, reported: Iterable[Health], *, at: float) -> None:
+        """Keep what a device said last of each release."""
+        with transaction(self._db):
+            for each in reported:
+                self._do(
+                    "INSERT OR REPLACE INTO health VALUES (?, ?, ?, ?, ?)",
+                    device, each.task, each.release, at, wire.to_json(each).decode(),
+                )  # fmt: skip
+
+    def health(self, task: str | None = None, release: int | None = None) -> list[DeviceHealth]:
+        """What devices last said, by device; of one task's release if asked."""
+        rows = self._all(
+            "SELECT device, at, body FROM health WHERE (? IS NULL OR task = ?) AND (? IS NULL OR release = ?) "
+            "ORDER BY device, task, release",
+            task, task, release, release,
+        )  # fmt: skip
+        return [
+            DeviceHealth(device=row["device"], at=row["at"], health=wire.from_json(Health, row["body"])) for row in rows
+        ]
+
+    def add_decision(self, decision: Decision) -> None:
+        """Keep what the retraining policy decided."""
+        self._do(
+            "INSERT INTO decisions (task, at, body) VALUES (?, ?, ?)",
+            decision.task, decision.at, wire.to_json(decision).decode(),
+        )  # fmt: skip
+
+    def decisions(self, task: str | None = None) -> list[Decision]:
+        """Every decision, or one task's, oldest first."""
+        rows = self._all("SELECT body FROM decisions WHERE ? IS NULL OR task = ? ORDER BY id", task, task)
+        return [wire.from_json(Decision, row["body"]) for row in rows]
+
+
+def _gating(row: sqlite3.Row) -> Gating:
+    verdicts = tuple(wire.decode(GateVerdict, each) for each in json.loads(row["verdicts"]))
+    return Gating(version=row["version"], at=row["at"], verdicts=verdicts)

@@ -1,0 +1,91 @@
+"""What a signed task says of a version's life after training: how it is evaluated, rolled out, replaced and revised."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Detector = Literal["psi", "cusum", "adwin"]
+"""What may raise an alarm: the score's stability index, or a change in the daily loss of outcomes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Federated evaluation: one histogram of (group, label, score bin) a version and device, over held-out rows.
+
+    Its L2 sensitivity is 1, so `noise_multiplier` is each count's standard deviation (privacy rule 13).
+    """
+
+    noise_multiplier: float
+    score_bins: int = 20
+
+    def __post_init__(self) -> None:
+        """Refuse counts without noise, and bins that cannot rank."""
+        if not self.noise_multiplier > 0:
+            raise ValueError(f"noise_multiplier must be positive, got {self.noise_multiplier}")
+        if not 2 <= self.score_bins <= 100:
+            raise ValueError(f"score_bins must lie between 2 and 100, got {self.score_bins}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutTerms:
+    """How a release reaches the fleet: `stages` are percent of its devices, rising, the first one the canary.
+
+    A stage lasts at least `periods` reports of `period_hours` each. It opens the next one once `min_reporting` of its
+    devices (a share) said how they fare; it halts once more than `max_failing` of those that said so fail: crash,
+    refuse to load, or are slow on made-up records. With `shadow`, devices of the next stage first run the release beside the
+    one that answers.
+    """
+
+    stages: tuple[float, ...] = (10.0, 50.0, 100.0)
+    period_hours: float = 24.0
+    periods: int = 1
+    min_reporting: float = 0.5
+    max_failing: float = 0.05
+    shadow: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse stages that do not rise to the whole fleet, and shares that are none."""
+        rising = all(low < high for low, high in zip((0.0, *self.stages), self.stages, strict=False))
+        if not self.stages or not rising or self.stages[-1] != 100.0:
+            raise ValueError(f"stages must rise from above 0 to 100 percent, got {list(self.stages)}")
+        if not self.period_hours > 0 or self.periods < 1:
+            raise ValueError("period_hours must be positive and periods at least 1")
+        if not (0 < self.min_reporting <= 1 and 0 <= self.max_failing < 1):
+            raise ValueError("min_reporting must lie in (0, 1] and max_failing in [0, 1)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retraining:
+    """When a campaign may start by itself, on which rows, and how much of the task's epsilon it may use.
+
+    `alarms` are the detectors of which any one decides; shifts of features inform and never decide. The campaign learns
+    the last `window_days`, is not started within `pause_days` of the one before, and never takes the spend of the
+    task's plans above `max_epsilon`, by default the task's ceiling. With `ask_first` it waits for the operator's word.
+    """
+
+    alarms: tuple[Detector, ...] = ("psi",)
+    window_days: int = 60
+    pause_days: int = 14
+    max_epsilon: float | None = None
+    ask_first: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a policy that never starts, or has no rows to learn."""
+        if not self.alarms or len(set(self.alarms)) != len(self.alarms):
+            raise ValueError("alarms must name one detector or more, each once")
+        if self.window_days < 1 or self.pause_days < 0:
+            raise ValueError("window_days must be at least 1 and pause_days not negative")
+        if self.max_epsilon is not None and not self.max_epsilon > 0:
+            raise ValueError(f"max_epsilon must be positive, got {self.max_epsilon}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """How the rows and the weights of an earlier revision read under this one.
+
+    `classes` says what each class of the old revision became: one new class, or several that split it. `columns` gives
+    each renamed column's old name its new one. What is not named stays as it was.
+    """
+
+    revision: int
+    classes: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    columns: dict[str, str] = field(default_factory=dict[str, str])
