@@ -26,17 +26,18 @@ from shared.architecture import size
 from shared.compression import Noised
 from shared.drift import SurveyPlan
 from shared.errors import CoveyError, NotEligible, Refusal, WireError
+from shared.evaluation import EvaluationPlan
 from shared.privacy import Cost
 from shared.rounds import RefusalReport, RoundPlan, TrainReport
 from shared.updates import is_within
 
 log = logging.getLogger(__name__)
 
-Plan = TypeVar("Plan", RoundPlan, SurveyPlan)
+Plan = TypeVar("Plan", RoundPlan, SurveyPlan, EvaluationPlan)
 
 
 def build_app(work: Work) -> ClientApp:
-    """An app whose rounds and surveys are computed by `work`."""
+    """An app whose rounds, surveys and evaluations are computed by `work`."""
     app, rounds = ClientApp(), SecureRounds()
 
     @app.train()
@@ -57,7 +58,13 @@ def build_app(work: Work) -> ClientApp:
     def survey(message: Message, context: Context) -> Message:
         return _answer(message, context, ("survey", SurveyPlan), lambda desk, plan: _survey(desk, message, plan, work))
 
-    _ = train, survey
+    @app.query("evaluate")
+    def evaluate(message: Message, context: Context) -> Message:
+        return _answer(
+            message, context, ("evaluation", EvaluationPlan), lambda desk, plan: _evaluate(desk, message, plan, work)
+        )
+
+    _ = train, survey, evaluate
     return app
 
 
@@ -167,3 +174,16 @@ def _survey(desk: Desk, message: Message, plan: SurveyPlan, work: Work) -> Messa
     return desk.seal(
         message, messages.pack("drift", work.survey(desk.of_charged_rows(message, plan), desk.task, desk.place))
     )
+
+
+def _evaluate(desk: Desk, message: Message, plan: EvaluationPlan, work: Work) -> Message:
+    """Answer an evaluation: charge, score and count with noise, seal, return the cells."""
+    policy.check_evaluation(plan, desk.task, desk.settings)
+    desk.admit()
+    weights = messages.unpack_array(message.content, size=size(desk.task))
+    if sealed := desk.charge(
+        message, f"evaluation of version {plan.version}, {plan.window}", Cost(record=(plan.event,))
+    ):
+        return read_sealed(sealed)
+    report = work.evaluate(desk.of_charged_rows(message, plan), desk.task, desk.place, weights)
+    return desk.seal(message, messages.pack("cells", report))

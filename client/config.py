@@ -147,6 +147,16 @@ class TaskHome:
         return self.path / "releases"
 
     @property
+    def beside(self) -> Path:
+        """A release that is tried beside the one that answers, in a directory of its number."""
+        return self.path / "beside"
+
+    @property
+    def rollout(self) -> Path:
+        """What the online role said last of the newest release, verified JSON."""
+        return self.path / "rollout.json"
+
+    @property
     def predictions(self) -> Path:
         """What was predicted here and what came of it, sealed."""
         return self.path / "predictions.db"

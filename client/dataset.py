@@ -17,12 +17,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from client.contract import BROKEN, WHEN, Quarantine, first_broken
-from client.datafiles import Batch, batches, columns_in, data_files, rows_said, words_of
+from client.datafiles import Batch, data_files, rows_said, words_of
 from client.inputs import Examples, Labels
+from client.revised import task_batches
 from client.spool import Growing, Spool
 from shared.errors import ContractError, InputError
 from shared.features import encode_columns
-from shared.tasks import Task, Threshold, Window
+from shared.revisions import UNKNOWN, changed_at, current_words, former_words
+from shared.tasks import Measured, Task, Window
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +38,6 @@ ISO_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d")
 
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896
 """The years 1 to 9999, in days from 1970."""
-
-UNKNOWN = -1
-"""The label of a row whose outcome is not known, or not one of the task's."""
 
 DISK_CEILING = 4 * 2**30
 """Bytes that encoded examples may take on disk, unless the owner says otherwise."""
@@ -57,7 +56,7 @@ def read_examples(
     share = ceiling * task.inputs // (task.inputs + 2)  # a label is as large as two inputs
     inputs = Spool(np.float32, (task.inputs,), scratch=scratch, ceiling=share)
     labels = Spool(np.int64, (), scratch=scratch, ceiling=ceiling - share)
-    for columns, known in _labelled(path, task, window, extra):
+    for columns, known in labelled(path, task, window, extra):
         inputs.add(encode_columns(task.features, {name: column[known != UNKNOWN] for name, column in columns.items()}))
         labels.add(known[known != UNKNOWN])
     return Examples(inputs=inputs.array(), labels=labels.array())
@@ -132,11 +131,9 @@ def _named(error: BaseException, file: Path) -> InputError | ContractError:
 def _judged(file: Path, task: Task, *, now: datetime, aside: bool) -> Iterator[Batch]:
     """Read one file's needed columns and judge each row by itself."""
     needed = needed_columns(task)
-    if missing := [name for name in needed if name not in columns_in(file)]:
-        raise ContractError(f"data file {file} lacks the columns {missing} of task {task.name!r}")
     quarantine = Quarantine(file, task.name, task.contract, now=now) if aside else None
     broken = first_broken(task.contract, needed, now=now)
-    for batch in batches(file, needed, floats=unruled_numbers(task)):
+    for batch in task_batches(file, task, needed, floats=unruled_numbers(task)):
         _require_words(batch.frame.schema, file)
         frame = batch.frame.with_columns(_readable_dates(batch.frame.schema))
         frame = frame.with_columns(when_of(frame.schema, task)).with_columns(broken)
@@ -172,7 +169,7 @@ def _a_day(kind: pl.DataType) -> int:
 
 def unruled_numbers(task: Task) -> frozenset[str]:
     """Columns in which a word that says no number is as good as none, because no rule of the contract tells them apart."""
-    threshold = {task.label.column} if isinstance(task.label, Threshold) else set[str]()
+    threshold = {task.label.column} if isinstance(task.label, Measured) else set[str]()
     others = {*(rule.name for rule in task.contract.columns), *task.contract.unique, task.timestamp}
     return frozenset({*task.numbers, *threshold} - others)
 
@@ -184,7 +181,7 @@ def needed_columns(task: Task) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*task.numbers, *task.texts, task.label.column, *timestamp, *contract)))
 
 
-def _labelled(
+def labelled(
     path: Path | None, task: Task, window: Window, extra: Extra | None
 ) -> Iterator[tuple[Mapping[str, NDArray[Any]], Labels]]:
     """Raw columns and labels, batch by batch; where an outcome is not known, as the task's labelling rules decide."""
@@ -267,10 +264,16 @@ def _moment(text: str) -> datetime:
 
 def _label(task: Task) -> pl.Expr:
     """Give the class's number, or `UNKNOWN`."""
-    if isinstance(task.label, Threshold):
+    if isinstance(task.label, Measured):
         value = pl.col(task.label.column).cast(pl.Float64, strict=False).fill_nan(None)
-        return (value > task.label.above).cast(pl.Int64).fill_null(UNKNOWN).alias("@label")
-    classes = list(task.label.classes)
+        above = [(value > cut).cast(pl.Int64) for cut in task.label.cuts]
+        return sum(above[1:], above[0]).fill_null(UNKNOWN).alias("@label")
+    now = _numbered(task, current_words(task))
+    if (changed := changed_at(task)) is None:
+        return now.alias("@label")
+    return pl.when(pl.col(WHEN) < changed).then(_numbered(task, former_words(task))).otherwise(now).alias("@label")
+
+
+def _numbered(task: Task, words: Mapping[str, int]) -> pl.Expr:
     word = pl.col(task.label.column).cast(pl.String)
-    numbers = list(range(len(classes)))
-    return word.replace_strict(classes, numbers, default=UNKNOWN, return_dtype=pl.Int64).alias("@label")
+    return word.replace_strict(list(words), list(words.values()), default=UNKNOWN, return_dtype=pl.Int64)

@@ -15,10 +15,11 @@ from client.ledger import Ledger
 from client.store import AgentStore
 from shared.drift import SurveyPlan
 from shared.errors import NotEligible
+from shared.evaluation import EvaluationPlan
 from shared.privacy import Cost
 from shared.rounds import RoundPlan
 
-Plan = TypeVar("Plan", RoundPlan, SurveyPlan)
+Plan = TypeVar("Plan", RoundPlan, SurveyPlan, EvaluationPlan)
 
 
 class Desk:

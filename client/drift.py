@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from client.config import TaskHome
 from client.discrete import discrete_gaussian
-from shared.drift import CONTRACT, OUTCOMES, Bins, DriftReport, Histogram, SurveyPlan, columns_of, edges_of
+from shared.drift import (
+    AGREEMENT,
+    CELLS,
+    CONTRACT,
+    OUTCOMES,
+    Bins,
+    DriftReport,
+    Histogram,
+    SurveyPlan,
+    columns_of,
+    edges_of,
+)
 from shared.errors import InputError
 from shared.features import Category
 from shared.tasks import Task
@@ -40,6 +51,9 @@ def answer(
     cells: dict[str, Counts] = {}
     if CONTRACT in bins:
         cells[CONTRACT] = _or_nothing(lambda: _rules(plan, task, place, data), _no_counts(bins[CONTRACT]))
+    if AGREEMENT in bins:
+        nothing = _no_counts(bins[AGREEMENT])
+        cells[AGREEMENT] = _or_nothing(lambda: _agreement(plan, task, place, columns, scores), nothing)
     if OUTCOMES in bins and outcomes is not None:
         size = bins[OUTCOMES].size
         cells[OUTCOMES] = _or_nothing(lambda: outcomes(plan, task, place).reshape(size), np.zeros(size, np.int64))
@@ -76,6 +90,24 @@ def _rules(plan: SurveyPlan, task: Task, place: TaskHome, data: Path | None) -> 
     return count_rules(data or _granted(place), task, plan.window)
 
 
+def _agreement(plan: SurveyPlan, task: Task, place: TaskHome, columns: Columns, scores: Scores) -> Counts:
+    """The cells (group, answer of the survey's release, answer of the one that is tried beside it) of the same rows.
+
+    Whether that one is here is decided by the rollout and by made-up records, never by a row.
+    """
+    from client.groups import cells_of
+    from client.inference import Predictor
+
+    beside = Predictor(place.beside / str(plan.shadow)).predict_alone(columns)
+    classes = len(task.label.classes)
+    return cells_of(task, columns, (_answers(scores), classes), (_answers(beside), classes))
+
+
+def _answers(scores: Scores) -> Counts:
+    """Each row's likeliest class; a model that answers NaN counts as having said the first one."""
+    return np.nan_to_num(scores, nan=0.0).argmax(axis=1)
+
+
 def _granted(place: TaskHome) -> Path:
     data = place.home.settings().tasks[place.name].data
     if not data:
@@ -101,8 +133,8 @@ def report(
     """Count and add noise.
 
     `columns` are raw columns by name, each of shape `(rows,)`, as `shared.features.encode_columns` takes them;
-    `scores` are the served model's probabilities, shape `(rows, classes)`; `cells` are the exact counts of `CONTRACT`
-    and `OUTCOMES`, taken as zeros where they are not given.
+    `scores` are the served model's probabilities, shape `(rows, classes)`; `cells` are the exact counts of the histograms
+    `CELLS`, taken as zeros where they are not given.
     """
     bins = edges_of(task, plan)
     counts = count(plan, task, columns=columns, scores=scores[:, -1], cells=cells)
@@ -124,7 +156,7 @@ def count(
     counts = [_tally(_interval(np.nan_to_num(scores, nan=0.0), score), score)]
     features = {feature.name: feature for feature in columns_of(task)}
     for bins in others:
-        if bins.name in (CONTRACT, OUTCOMES):
+        if bins.name in CELLS:
             counts.append((cells or {}).get(bins.name, _no_counts(bins)))
             continue
         column, feature = columns[bins.name], features[bins.name]

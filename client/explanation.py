@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from shared import accounting
 from shared.architecture import size
 from shared.privacy import PrivacyBudget, SampledGaussian
-from shared.tasks import Task, Threshold
+from shared.tasks import Measured, Task
 
 
 def explain(task: Task, *, budget: PrivacyBudget, data: str, history: Sequence[SampledGaussian] = ()) -> str:
@@ -48,8 +48,9 @@ def _shown(text: str) -> str:
 
 def _goal(task: Task) -> str:
     likely = " or ".join(repr(name) for name in task.label.classes)
-    if isinstance(task.label, Threshold):
-        return f"to tell {likely} (whether {task.label.column!r} is above {task.label.above:g})"
+    if isinstance(task.label, Measured):
+        cuts = ", ".join(f"{cut:g}" for cut in task.label.cuts)
+        return f"to tell {likely} (whether {task.label.column!r} is above {cuts})"
     return f"to tell {likely} (the column {task.label.column!r})"
 
 

@@ -14,19 +14,17 @@ from pathlib import Path
 
 from client import hardware
 from client.config import TaskHome
+from client.pointer import before, point_to, pointed, remember
 from client.standing import is_bad, mark_bad
 from shared import wire
 from shared.errors import ReleaseError, WireError
 from shared.failpoints import reached
-from shared.files import sync
 from shared.models import Precision, Release
 from shared.runtime import CPU
 from shared.tasks import Task
 
 log = logging.getLogger(__name__)
 
-POINTER = "current"
-NEXT = ".next"
 EXPLANATION = "explain.onnx"
 KEPT = 2
 
@@ -95,7 +93,7 @@ def serving(place: TaskHome) -> Installed | None:
 
 
 def accepted(place: TaskHome) -> Installed | None:
-    """The newest release that was verified and tried here: the one to speak of, whichever answers."""
+    """The release that this device was last told to run and that was tried here: to speak of, whichever answers."""
     return next(_whole(place), None)
 
 
@@ -164,30 +162,32 @@ def install(place: TaskHome, staged: Path, number: int) -> None:
     place.releases.mkdir(parents=True, exist_ok=True)
     _put_in_place(staged, place.releases / str(number))
     reached("update.renamed")
+    remember(place, leaving_for=number)
     point_to(place, number)
     reached("update.pointed")
     _discard_old(place)
 
 
-def prepare_pointer(place: TaskHome, number: int) -> None:
-    """Write down where the pointer will go, durably, so that moving it is a rename."""
-    place.releases.mkdir(parents=True, exist_ok=True)
-    file = place.releases / NEXT
-    file.write_bytes(_line(number))
-    sync(file)
+def go_back(place: TaskHome, release: Release) -> bool:
+    """Let the release before be the accepted one again; whether `release` is that one, and whole here.
 
-
-def point_to(place: TaskHome, number: int) -> None:
-    """Let release `number` be the accepted one from the next look on.
-
-    This makes every rename in the directory durable. A pointer may outlive a power cut that the directory it names
-    does not: it then names nothing, and the newest whole release answers.
+    What it was left for goes: nothing but the pointer may ever let that answer again.
     """
-    file = place.releases / NEXT
-    if _body(file) != _line(number):
-        prepare_pointer(place, number)
-    file.replace(place.releases / POINTER)
-    sync(place.releases)
+    if release.number != before(place) or not is_whole(place.releases / str(release.number), release):
+        return False
+    remember(place, leaving_for=release.number)
+    point_to(place, release.number)
+    reached("update.pointed")
+    _discard_old(place)
+    return True
+
+
+def is_whole(directory: Path, release: Release) -> bool:
+    """Whether exactly this release lies here, every signed file as it was signed."""
+    try:
+        return verified(directory)[0] == release
+    except ReleaseError:
+        return False
 
 
 def verified(directory: Path) -> tuple[Release, dict[str, bytes]]:
@@ -219,10 +219,6 @@ def _as_tuned(directory: Path, original: Installed) -> Installed:
         release=original.release, task=original.task, tried=tuned.tried, model=model, model_file=file,
         optimized=tuned.optimized, explanation=tuned.explanation,
     )  # fmt: skip
-
-
-def _line(number: int) -> bytes:
-    return f"{number}\n".encode("ascii")
 
 
 def _body(file: Path) -> bytes:
@@ -262,10 +258,9 @@ def _put_in_place(staged: Path, directory: Path) -> None:
 
 
 def _discard_old(place: TaskHome) -> None:
-    """Keep the accepted release and the one before, and at least two that did well here."""
-    numbers = _in_order(place)
+    """Keep the accepted release and the one before, and at least two that did well here; nothing newer is kept."""
     well = [found.release.number for found in _whole(place) if not is_bad(place, _hash(found))]
-    for number in set(numbers) - {*numbers[:KEPT], *well[:KEPT]}:
+    for number in set(_here(place)) - {*_in_order(place)[:KEPT], *well[:KEPT]}:
         shutil.rmtree(place.releases / str(number), ignore_errors=True)
 
 
@@ -274,12 +269,15 @@ def _hash(found: Installed) -> str:
 
 
 def _in_order(place: TaskHome) -> list[int]:
-    """The releases here: the pointer's first, then the others, newest first."""
+    """The releases that may answer: the pointer's first, then older ones, newest first.
+
+    A newer one is left aside: this device went back from it, or never got to accept it.
+    """
+    here, chosen = _here(place), pointed(place)
+    return [number for number in here if number <= chosen] or here
+
+
+def _here(place: TaskHome) -> list[int]:
     if not place.releases.is_dir():
         return []
-    numbers = sorted((int(d.name) for d in place.releases.iterdir() if d.name.isdigit()), reverse=True)
-    try:
-        chosen = int((place.releases / POINTER).read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return numbers
-    return sorted(numbers, key=lambda number: number != chosen)
+    return sorted((int(d.name) for d in place.releases.iterdir() if d.name.isdigit()), reverse=True)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from client.predictions import PredictionLog
-from client.served import UNKNOWN, class_of, word_of
+from client.served import class_of, word_of
 from shared.errors import InputError
+from shared.revisions import UNKNOWN
 from shared.tasks import Task
 
 NAMED = 20
@@ -49,7 +50,7 @@ def import_outcomes(log: PredictionLog, task: Task, path: Path) -> Imported:
 
 def check_label(task: Task, label: object) -> str:
     """An outcome in words; raise `InputError` if it is none of the task's."""
-    if isinstance(label, (str, int, float)) and class_of(task.label, word_of(label)) != UNKNOWN:
+    if isinstance(label, (str, int, float)) and class_of(task, word_of(label)) != UNKNOWN:
         return word_of(label)
     raise InputError(
         f"label {ascii(label)[:40]} is no outcome of task {task.name!r}; it knows {list(task.label.classes)}"

@@ -18,6 +18,7 @@ from shared.architecture import size
 from shared.central import within
 from shared.drift import SurveyPlan
 from shared.errors import ConsentWithheld, NotEligible, PlanTooWeak
+from shared.evaluation import EvaluationPlan
 from shared.privacy import TRUST, TRUSTS, Level, PrivacyBudget
 from shared.rounds import RoundPlan
 from shared.secure import shortfall
@@ -80,6 +81,17 @@ def check_survey(plan: SurveyPlan, task: Task, settings: AgentSettings, *, relea
     for name, (value, least) in asked.items():
         if value is not None:
             _at_least(name, value, max(least, floor))
+
+
+def check_evaluation(plan: EvaluationPlan, task: Task, settings: AgentSettings) -> None:
+    """Raise `NotEligible` or `PlanTooWeak` unless the evaluation is as the signed task has it, within the owner's floor."""
+    _same_task(plan.task, plan.revision, task)
+    if task.evaluation is None:
+        raise PlanTooWeak(f"the task {task.name!r} lets no version be evaluated on rows")
+    least = max(task.evaluation.noise_multiplier, settings.floor.min_noise_multiplier)
+    _at_least("noise_multiplier", plan.noise_multiplier, least)
+    if plan.score_bins != task.evaluation.score_bins:
+        raise PlanTooWeak(f"the plan counts {plan.score_bins} score bins, the task {task.evaluation.score_bins}")
 
 
 def fingerprint(task: Task) -> str:

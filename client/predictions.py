@@ -25,6 +25,7 @@ from client import predictiondb
 from client.served import Served, class_of, number_of, pack, pack_outcome, unpack, with_outcome, word_of
 from client.vault import SealError, Vault
 from shared.database import transaction
+from shared.revisions import value_of
 from shared.tasks import Task, Window
 
 log = logging.getLogger(__name__)
@@ -125,11 +126,11 @@ class PredictionLog:
         texts: dict[str, list[str | None]] = {name: [] for name in task.texts}
         labels: list[int] = []
         for one in self.judged(window):
-            labels.append(class_of(task.label, one.label or ""))
+            labels.append(class_of(task, one.label or "", at=one.at))
             for name, column in numbers.items():
-                column.append(number_of(one.record.get(name)))
+                column.append(number_of(value_of(task, one.record, name)))
             for name, words in texts.items():
-                words.append(word if isinstance(word := one.record.get(name), str) else None)
+                words.append(word if isinstance(word := value_of(task, one.record, name), str) else None)
         return _columns(numbers, texts), np.array(labels, dtype=np.int64)
 
     def expire(self, now: float) -> int:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from client.config import TaskHome
 from client.housekeeping import open_log
 from client.predictions import PredictionLog
-from client.served import UNKNOWN, Served, Value, class_of, number_of
+from client.served import Served, Value, class_of, number_of
 from shared.drift import SurveyPlan, group_values
 from shared.features import Bucket
+from shared.revisions import UNKNOWN, value_of
 from shared.tasks import Task, Window
 
 ALL_TIME = Window()
@@ -123,8 +124,8 @@ def outcome_cells(
 def _columns(task: Task, rows: Sequence[Judged]) -> dict[str, NDArray[Any]]:
     """Raw columns; a value that the task no longer takes counts as missing, in its own row alone."""
     records = [one.record for one, _ in rows]
-    numbers = {name: np.array([number_of(record.get(name)) for record in records]) for name in task.numbers}
-    words = {name: [record.get(name) for record in records] for name in task.texts}
+    numbers = {name: np.array([number_of(value_of(task, record, name)) for record in records]) for name in task.numbers}
+    words = {name: [value_of(task, record, name) for record in records] for name in task.texts}
     texts = {
         name: np.array([word if isinstance(word, str) else None for word in column], dtype=object)
         for name, column in words.items()
@@ -134,7 +135,7 @@ def _columns(task: Task, rows: Sequence[Judged]) -> dict[str, NDArray[Any]]:
 
 def _group(task: Task, column: str, names: tuple[str, ...], record: Mapping[str, Value]) -> int:
     """Which of a column's groups a record falls in; the last is for what is missing or not declared."""
-    value, last = record.get(column), len(names) - 1
+    value, last = value_of(task, record, column), len(names) - 1
     edges = next((f.edges for f in task.features if f.name == column and isinstance(f, Bucket)), None)
     if edges is None:
         return names.index(value) if value in names[:last] else last
@@ -145,7 +146,7 @@ def _group(task: Task, column: str, names: tuple[str, ...], record: Mapping[str,
 def judged(log: PredictionLog, task: Task, window: Window) -> Iterator[Judged]:
     """Predictions whose outcome is one of the task's, with its class."""
     for one in log.judged(window):
-        label = class_of(task.label, one.label or "")
+        label = class_of(task, one.label or "", at=one.at)
         if label != UNKNOWN and len(one.scores) == len(task.label.classes):
             yield one, label
 

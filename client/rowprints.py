@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from client.datafiles import batches, data_files
+from client.datafiles import data_files
 from client.dataset import needed_columns
+from client.revised import task_batches
 from shared.errors import InputError
 from shared.tasks import Task
 
@@ -92,7 +93,7 @@ def _print(file: Path, task: Task) -> FilePrint:
 def _rows(file: Path, task: Task) -> Prints | None:
     parts: list[Prints] = []
     count = 0
-    for batch in batches(file, needed_columns(task)):
+    for batch in task_batches(file, task, needed_columns(task)):
         count += batch.frame.height
         if count > MOST_ROWS:
             return None

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.tasks import Label, Threshold
-
-UNKNOWN = -1
-"""The label of a prediction whose outcome is not one of the task's."""
+from shared.revisions import UNKNOWN, current_words, words_at
+from shared.tasks import Measured, Task
 
 Value = float | str | None
 
@@ -59,15 +57,16 @@ def word_of(label: object) -> str:
     return str(int(label)) if isinstance(label, bool) else str(label)
 
 
-def class_of(label: Label, outcome: str) -> int:
-    """The number of the class that an outcome names, or `UNKNOWN`.
+def class_of(task: Task, outcome: str, *, at: float | None = None) -> int:
+    """The number of the class that an outcome names, or `UNKNOWN`; in the words of the time `at` (UTC seconds), or today's.
 
-    Where the task has a threshold, an outcome that names neither class may be the number that is compared with it.
+    Where a number decides the label, an outcome that names no class may be that number.
     """
-    if outcome in label.classes:
-        return label.classes.index(outcome)
-    if isinstance(label, Threshold) and not math.isnan(value := number_of(outcome)):
-        return int(value > label.above)
+    words = current_words(task) if at is None else words_at(task, at)
+    if outcome in words:
+        return words[outcome]
+    if isinstance(task.label, Measured) and not math.isnan(value := number_of(outcome)):
+        return sum(value > cut for cut in task.label.cuts)
     return UNKNOWN
 
 

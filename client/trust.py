@@ -18,9 +18,11 @@ from client import clock
 from client.config import AgentHome
 from client.coordinator import trust_only
 from shared import wire
-from shared.errors import InputError, ReleaseError, Unreachable
+from shared.errors import InputError, ReleaseError, Unreachable, WireError
 from shared.files import write_whole
 from shared.models import Artifact, Release
+from shared.rollout import PATH as ROLLOUT
+from shared.rollout import Rollout
 from shared.roster import PATH as ROSTER
 from shared.tasks import Task
 
@@ -116,6 +118,26 @@ class Trust:
             with _in_plain_words():
                 custom = _custom(self._target(path))
             yield wire.decode(Release, custom, what=path)
+
+    def rollout(self, task: str) -> Rollout | None:
+        """What the online rollout role says of `task` now, None where it says nothing; kept, so that it is fetched once.
+
+        No number is remembered here, because that would protect from nobody: without the role's key nothing older comes
+        back, since the version of what the role signs never falls here, and with the key any number can be signed.
+        """
+        path, file = f"{ROLLOUT}/{task}.json", self._home.task(task).rollout
+        with _in_plain_words():
+            target = self._updater.get_targetinfo(path)
+            if target is None:
+                return None
+            if not self._updater.find_cached_target(target, str(file)):
+                draft = Path(self._updater.download_target(target, str(self._home.staging / "rollout.json")))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(file, draft.read_bytes())
+        rollout = wire.from_json(Rollout, file.read_bytes(), what=path)
+        if rollout.task != task:
+            raise WireError(f"{path} speaks of task {rollout.task!r}")
+        return rollout
 
     def download(self, artifact: Artifact, file: Path) -> None:
         """Fetch an artifact to `file`, with the signed length and hash; whoever gives it a name makes it durable."""

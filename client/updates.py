@@ -1,32 +1,36 @@
-"""Updates: each signed task, and its newest release, which is verified and tried before it may serve.
+"""Updates: each signed task, and the release of it that is meant for this device, verified and tried before it may serve.
 
 It runs in a child of the agent (`client/updating.py`): TUF, onnx and a hostile graph never live beside what answers.
 """
 
-import hashlib
 import logging
 import os
 import resource
 import shutil
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from client import attempts
+from client import attempts, health
+from client.beside import held_files, keep_beside
+from client.checkup import ask_anew
+from client.choosing import Choice, choose
 from client.config import AgentHome, TaskHome
-from client.fetching import Travelled, by_hash, fetch
+from client.fetching import Travelled, fetch
 from client.installed import (
     SelfTest,
     accepted,
     current_release,
     file_of,
+    go_back,
     install,
-    prepare_pointer,
     serving,
-    verified,
 )
+from client.pointer import prepare_pointer
 from client.selftest import try_release
 from client.trust import HttpsFetcher, Trust
 from client.tuning import is_tuned, tune
@@ -73,7 +77,7 @@ def fetch_signed(home: AgentHome, name: str, *, fetcher: "FetcherInterface | Non
 
 
 class Updates:
-    """Keeps a device on the newest release of each of its tasks that is signed for it and serves well here."""
+    """Keeps a device on the release of each of its tasks that is signed for it and serves well here."""
 
     def __init__(self, home: AgentHome, *, fetcher: "FetcherInterface | None" = None) -> None:
         """`fetcher` stands in for the coordinator in tests."""
@@ -81,7 +85,9 @@ class Updates:
         self._fetcher = fetcher
 
     def check(self) -> UpdateReport:
-        """Install what is newer than each task's accepted release; a task that fails does not hold up another.
+        """Move each task to the release that is meant for this device; a task that fails does not hold up another.
+
+        That is its newest one, or the one that the newest names for devices outside its share, even if that leads back.
 
         Raise `Unreachable` if the coordinator does not answer, and `ReleaseError` if its metadata cannot be trusted.
         Whatever happens, what served goes on serving.
@@ -91,38 +97,51 @@ class Updates:
         with only_one(self._home.update_lock, what="an update"):
             trust = _trust(self._home, settings.coordinator, self._fetcher)
             reached("update.refreshed")
-            found = tuple(self._look(trust, place, settings.name) for place in places)
+            found = tuple(self._look(trust, place, settings.name, tell=settings.health) for place in places)
             return UpdateReport(tasks=found, sent=trust.sent)
 
-    def _look(self, trust: Trust, place: TaskHome, device: str) -> TaskUpdate:
+    def _look(self, trust: Trust, place: TaskHome, device: str, *, tell: bool) -> TaskUpdate:
+        began = time.time()
         try:
             if trust.keep_task(place.name) and place.signed_task().distributed:
                 trust.keep_roster()
-            newest = next((one for one in trust.releases(place.name) if is_offered(one, device)), None)
-            if newest is not None and newest.number > current_release(place):
-                return self._try(trust, place, newest)
-            _tune_again(place)
+            choice = choose(trust.releases(place.name), trust.rollout(place.name), device)
+            _note(place, choice if tell else Choice())
+            done = self._follow(trust, place, choice.run)
         except (CoveyError, OSError) as error:
             log.warning("task %s stays as it is: %s", place.name, error)
             return TaskUpdate(task=place.name, release=current_release(place), reason=str(error))
-        return TaskUpdate(task=place.name, release=current_release(place))
+        return _afterwards(trust, place, choice, done, began=began)
 
-    def _try(self, trust: Trust, place: TaskHome, newest: Release) -> TaskUpdate:
+    def _follow(self, trust: Trust, place: TaskHome, wanted: Release | None) -> TaskUpdate:
+        if wanted is None or wanted.number == current_release(place):
+            _tune_again(place)
+            return TaskUpdate(task=place.name, release=current_release(place))
+        reason = attempts.too_fast(place)
+        if not reason and go_back(place, wanted):
+            attempts.swapped(place, wanted.number)
+            return _accepted(place, wanted, Travelled(fetched=0, whole=0))
+        return self._try(trust, place, wanted, reason)
+
+    def _try(self, trust: Trust, place: TaskHome, wanted: Release, reason: str) -> TaskUpdate:
         """Accept a release if it is worth a try now, and tune it; a refused one waits before it is fetched again."""
-        reason = attempts.waiting(place, newest.number) or attempts.too_fast(place)
+        reason = reason or attempts.waiting(place, wanted.number)
         if not reason:
             try:
-                travelled = self._accept(trust, place, newest)
+                travelled = self._accept(trust, place, wanted)
             except ReleaseError as error:
                 reason = str(error)
-                attempts.refuse(place, newest.number, reason)
+                attempts.refuse(place, wanted.number, reason)
+                health.find_failing(place, wanted.number, error)
             except (CoveyError, OSError):
-                attempts.done(place, newest.number)
+                attempts.done(place, wanted.number)
                 raise
             else:
-                _tune(place, newest.number)
-                return _accepted(place, newest, travelled)
-        return TaskUpdate(task=place.name, release=current_release(place), refused=newest.number, reason=reason)
+                _tune(place, wanted.number)
+                return _accepted(place, wanted, travelled)
+        current = current_release(place)
+        refused = wanted.number if wanted.number > current else 0
+        return TaskUpdate(task=place.name, release=current, refused=refused, reason=reason)
 
     def _accept(self, trust: Trust, place: TaskHome, release: Release) -> Travelled:
         """Download, verify and try a release, and let it serve.
@@ -134,7 +153,7 @@ class Updates:
         directory.mkdir()
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="disk") as disk:
             noted = disk.submit(attempts.begin, place, release.number)
-            travelled = fetch(trust, release, directory, _held(place))
+            travelled = fetch(trust, release, directory, held_files(place))
             noted.result()
             reached("update.downloaded")
             kept = disk.submit(_keep, place, directory, release)
@@ -146,12 +165,6 @@ class Updates:
         install(place, directory, release.number)
         attempts.swapped(place, release.number)
         return travelled
-
-
-def is_offered(release: Release, device: str) -> bool:
-    """Whether this device is in the share of the fleet that may run a release; each release draws anew."""
-    draw = hashlib.sha256(f"{release.task}/{release.number}/{device}".encode()).digest()
-    return int.from_bytes(draw[:8], "big") % 10_000 < release.ceiling_bp
 
 
 def main(path: str, *, fetcher: "FetcherInterface | None" = None) -> None:
@@ -184,6 +197,27 @@ def _accepted(place: TaskHome, release: Release, travelled: Travelled) -> TaskUp
     return TaskUpdate(task=place.name, release=release.number, installed=True, fetched=travelled.fetched, saved=saved)
 
 
+def _note(place: TaskHome, choice: Choice) -> None:
+    """Note what this device was told to run and to try, so that how these fare is spoken of, and of no others."""
+    run, beside = (release.number if release else 0 for release in (choice.run, choice.beside))
+    health.told_to(place, run=run, beside=beside)
+
+
+def _afterwards(trust: Trust, place: TaskHome, choice: Choice, done: TaskUpdate, *, began: float) -> TaskUpdate:
+    """What comes after the release that answers, and cannot undo it: the one beside it, and how both fare."""
+    try:
+        keep_beside(trust, place, choice.beside)
+    except (CoveyError, OSError) as error:
+        log.warning("no release is tried beside %d: %s", done.release, error)
+        if choice.beside and isinstance(error, ReleaseError):
+            health.find_failing(place, choice.beside.number, error)
+    try:
+        ask_anew(place)
+    except (CoveyError, OSError) as error:
+        log.warning("how release %d fares is not known: %s", done.release, error)
+    return replace(done, asked_anew=health.found_since(place, began))
+
+
 def _keep(place: TaskHome, directory: Path, release: Release) -> None:
     """Make durable what does not depend on the try: what was signed, and where the pointer will go."""
     (directory / "release.json").write_bytes(wire.to_json(release))
@@ -197,14 +231,6 @@ def _complete(directory: Path, tried: SelfTest) -> None:
     (directory / "selftest.json").write_bytes(wire.to_json(tried))
     sync(directory / "selftest.json")
     sync(directory)
-
-
-def _held(place: TaskHome) -> dict[str, bytes]:
-    """The accepted release's files by hash, if it is whole."""
-    try:
-        return by_hash(verified(place.releases / str(current_release(place)))[1])
-    except ReleaseError:
-        return {}
 
 
 def _tune_again(place: TaskHome) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from client import attempts
+from client import attempts, health
 from client.config import AgentHome, TaskHome
 from shared import errors, wire
 from shared.errors import CoveyError, ReleaseError, WireError
@@ -32,7 +32,8 @@ class TaskUpdate:
     """What one look did for a task: `release` is the accepted one after it, `refused` a newer one that is not, or 0.
 
     `reason` says why a release was refused or could not be looked for; it is for this device's log only. `fetched` and
-    `saved` are bytes that travelled and that did not have to, because parts of the release were here already.
+    `saved` are bytes that travelled and that did not have to, because parts of the release were here already. `installed`
+    says that another release was accepted, and `asked_anew` that how releases fare was found out, and is to be told.
     """
 
     task: str
@@ -42,6 +43,7 @@ class TaskUpdate:
     reason: str = ""
     fetched: int = 0
     saved: int = 0
+    asked_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class UpdateReport:
 
     @property
     def installed(self) -> bool:
-        """Whether any task has a newer release than before."""
+        """Whether any task has another release than before."""
         return any(one.installed for one in self.tasks)
 
 
@@ -145,7 +147,7 @@ def _error(failure: Failure) -> CoveyError:
 
 def _crashed(home: AgentHome, why: str) -> UpdateReport:
     """Blame the releases that were being tried; raise `ReleaseError` if there were none."""
-    found = tuple(_blamed(place, number, why) for place in home.tasks() if (number := attempts.unfinished(place)))
+    found = tuple(_blamed(place, number, why) for place in home.tasks() if (number := _under_way(place)))
     if not found:
         raise ReleaseError(f"the look at the releases was cut short: {why}")
     return UpdateReport(tasks=found)
@@ -155,13 +157,22 @@ def _forget(home: AgentHome) -> None:
     """A try that the agent's own stop has ended says nothing about a release."""
     for place in home.tasks():
         attempts.done(place, attempts.unfinished(place))
+        health.not_its_fault(place)
+
+
+def _under_way(place: TaskHome) -> int:
+    """The release that was being tried, tuned or asked, 0 for none."""
+    return attempts.unfinished(place) or health.cut_short(place)
 
 
 def _blamed(place: TaskHome, number: int, why: str) -> TaskUpdate:
-    """The try of `number` took the child down: while it was tried if it is newer, while it was tuned if it serves."""
+    """The try of `number` took the child down: while it was tried if it is newer, while tuned or asked if it serves."""
     from client.installed import current_release
 
     reason, current = f"the update to release {number} was cut short: {why}", current_release(place)
     log.warning("%s", reason)
-    attempts.refuse(place, number, reason)
-    return TaskUpdate(task=place.name, release=current, refused=number if number > current else 0, reason=reason)
+    if attempts.unfinished(place):
+        attempts.refuse(place, number, reason)
+    health.find(place, number, "crashed")
+    refused = number if number > current else 0
+    return TaskUpdate(task=place.name, release=current, refused=refused, reason=reason, asked_anew=True)

@@ -3,7 +3,7 @@
 import logging
 from threading import Event
 
-from client import affordability, audit, coordinator
+from client import affordability, audit, coordinator, health
 from client.audit import AuditLog
 from client.config import AgentHome, TaskHome
 from client.contacts import Contacts
@@ -11,7 +11,7 @@ from client.installed import SelfTest, accepted
 from client.membership import identity
 from client.updating import TaskUpdate, UpdateReport, run_update
 from shared import wire
-from shared.enrolment import InstalledReport
+from shared.enrolment import MOST_HEALTH, InstalledReport
 from shared.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ class Upkeep:
         for one in found.tasks:
             if one.reason:
                 log.warning("task %s stays at release %d: %s", one.task, one.release, one.reason)
+        if any(one.asked_anew for one in found.tasks):
+            self._told = None  # an answer that is the same as the last one is told too, and the one that nobody heard
         if online:
             self._tell(report_of(self._home, found))
         return found.installed
@@ -67,7 +69,7 @@ class Upkeep:
 
 
 def report_of(home: AgentHome, found: UpdateReport) -> InstalledReport:
-    """Which releases were accepted, and how fast they were on made-up records; in fixed words, never an error's text.
+    """Which releases were accepted, and how they fare on made-up records; in fixed words, never an error's text.
 
     It speaks of the accepted release, whichever answers: a release that was put aside because of the owner's rows
     must not show (privacy rule 14). What the device can still afford is in it where its owner wants that (rule 10).
@@ -75,9 +77,11 @@ def report_of(home: AgentHome, found: UpdateReport) -> InstalledReport:
     several = len(found.tasks) > 1
     words = [_words(home.task(one.task), one, named=several) for one in found.tasks]
     newest = max((one.release for one in found.tasks), default=0)
+    fares = [each for one in found.tasks for each in health.told(home.task(one.task))]
     return InstalledReport(
-        release=newest, detail="; ".join(filter(None, words))[:_LONGEST_DETAIL], affords=affordability.told(home)
-    )
+        release=newest, detail="; ".join(filter(None, words))[:_LONGEST_DETAIL], affords=affordability.told(home),
+        health=tuple(fares[:MOST_HEALTH]),
+    )  # fmt: skip
 
 
 def _words(place: TaskHome, found: TaskUpdate, *, named: bool) -> str:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from client.contract import WHEN
 from client.datafiles import ROW
-from client.dataset import UNKNOWN, columns_and_labels, judged, kept
+from client.dataset import columns_and_labels, judged, kept
 from shared.architecture import split
 from shared.errors import InputError
 from shared.features import encode_columns
+from shared.revisions import UNKNOWN
 from shared.tasks import Task, Window
 
 MOST_ROWS = 50_000

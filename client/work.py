@@ -15,6 +15,7 @@ from client.config import TaskHome
 from client.settings import Trainer
 from shared.architecture import size
 from shared.drift import DriftReport, SurveyPlan
+from shared.evaluation import EvaluationPlan, EvaluationReport
 from shared.rounds import RoundPlan
 from shared.tasks import Task
 
@@ -40,6 +41,10 @@ class Work(Protocol):
 
     def survey(self, plan: SurveyPlan, task: Task, place: TaskHome) -> DriftReport:
         """The noisy counts of a survey that was charged."""
+        ...
+
+    def evaluate(self, plan: EvaluationPlan, task: Task, place: TaskHome, weights: Weights) -> EvaluationReport:
+        """The noisy cells of an evaluation that was charged, of scores under `weights` of shape `(size,)`."""
         ...
 
 
@@ -87,6 +92,12 @@ class InProcess:
 
         return answer(plan, task, place, outcomes=outcomes)
 
+    def evaluate(self, plan: EvaluationPlan, task: Task, place: TaskHome, weights: Weights) -> EvaluationReport:
+        """Count the window's labelled rows; rows that cannot be used count as none."""
+        from client.evaluation import answer
+
+        return answer(plan, task, place, weights)
+
 
 def without_rows(plan: RoundPlan, task: Task) -> Weights:
     """The update of a device that has no rows: the same noise, and nothing else."""
@@ -104,6 +115,13 @@ def nothing(task: Task) -> Sum:
 def count_nothing(plan: SurveyPlan, task: Task) -> DriftReport:
     """The answer of a device that has no rows: the same noise on zeros."""
     from client.drift import answer_without_rows
+
+    return answer_without_rows(plan, task)
+
+
+def evaluate_nothing(plan: EvaluationPlan, task: Task) -> EvaluationReport:
+    """As `count_nothing`, of an evaluation."""
+    from client.evaluation import answer_without_rows
 
     return answer_without_rows(plan, task)
 

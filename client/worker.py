@@ -25,9 +25,10 @@ import psutil
 
 from client.config import AgentHome, TaskHome
 from client.settings import Ceilings
-from client.work import InProcess, Sum, Weights, count_nothing, nothing, without_rows
+from client.work import InProcess, Sum, Weights, count_nothing, evaluate_nothing, nothing, without_rows
 from shared.drift import DriftReport, SurveyPlan
 from shared.errors import CoveyError, NotEligible
+from shared.evaluation import EvaluationPlan, EvaluationReport
 from shared.rounds import RoundPlan
 from shared.tasks import Task
 
@@ -94,6 +95,15 @@ class Worker:
         except Stopped as stopped:
             self._tell(place, str(stopped))
             return count_nothing(plan, task)
+        return report
+
+    def evaluate(self, plan: EvaluationPlan, task: Task, place: TaskHome, weights: Weights) -> EvaluationReport:
+        """As `InProcess.evaluate`, in the child; counts of no rows if the child does not live to answer."""
+        try:
+            report: EvaluationReport = self._ask("evaluate", plan, task, place.name, weights)
+        except Stopped as stopped:
+            self._tell(place, str(stopped))
+            return evaluate_nothing(plan, task)
         return report
 
     def close(self) -> None:

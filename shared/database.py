@@ -1,13 +1,17 @@
 """One way to open a SQLite file: WAL, foreign keys, a busy timeout, and numbered migrations."""
 
+import os
 import sqlite3
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from shared.errors import InputError
+from shared.files import sync
 
 BUSY_SECONDS = 30.0
+COPY_PAGES = 4096
+"""How many pages of a database are copied before its writers get a turn."""
 
 
 def connect(path: Path | str, migrations: Sequence[str], *, synchronous: str = "NORMAL") -> sqlite3.Connection:
@@ -26,6 +30,75 @@ def connect(path: Path | str, migrations: Sequence[str], *, synchronous: str = "
         connection.close()
         raise InputError(f"database {path} cannot be opened: {error}") from None
     return connection
+
+
+def connect_read_only(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
+    """Open the file at `path` so that nothing can be written to it, not even by mistake or without permission to.
+
+    Raise `InputError` where it is missing, cannot be read, or has another schema than `migrations` lead to.
+    """
+    try:
+        connection = _open_read_only(path)
+    except sqlite3.Error as error:
+        raise InputError(f"database {path} cannot be read: {error}") from None
+    connection.row_factory = sqlite3.Row
+    if (found := version_of(connection)) != len(migrations):
+        connection.close()
+        does = "upgrade Covey" if found > len(migrations) else "a command that may write brings it up to date"
+        raise InputError(f"database {path} has schema {found}, and this Covey reads {len(migrations)}: {does}")
+    return connection
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
+    """The file itself; a copy of it in memory where nobody has it open and the log that SQLite wants cannot be made."""
+    where = path.absolute().as_uri()
+    connection = sqlite3.connect(f"{where}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None,
+                                 check_same_thread=False)  # fmt: skip
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        version_of(connection)
+    except sqlite3.OperationalError:
+        connection.close()
+        if not path.is_file() or path.with_name(f"{path.name}-wal").exists():
+            raise
+        connection = _in_memory(f"{where}?mode=ro&immutable=1")
+    return connection
+
+
+def _in_memory(uri: str) -> sqlite3.Connection:
+    with closing(sqlite3.connect(uri, uri=True)) as file:
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        file.backup(connection)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def copy_whole(source: Path, target: Path, *, progress: Callable[[int, int], None] | None = None) -> None:
+    """Copy a database that others may be writing to, as it is at one moment; the copy is whole or absent, and 0600.
+
+    `progress` is told how many pages are left, of how many.
+    """
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+    def told(_status: int, left: int, of: int) -> None:
+        if progress is not None:
+            progress(left, of)
+
+    try:
+        # Not `mode=ro`: a connection that may not write leaves SQLite's log behind when it is the last to close.
+        where = source.absolute().as_uri() + "?mode=rw"
+        with closing(sqlite3.connect(where, uri=True)) as file, closing(sqlite3.connect(draft)) as copy:
+            # Held open, this reader sees one moment; else every write by others would begin the copy anew.
+            file.execute("BEGIN")
+            version_of(file)
+            file.backup(copy, pages=COPY_PAGES, progress=told)
+        sync(draft)
+        draft.replace(target)
+        sync(target.parent)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _open(path: Path | str) -> sqlite3.Connection:

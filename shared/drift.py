@@ -1,8 +1,8 @@
 """Surveys of drift: what is counted between which public edges, and what comes of it.
 
 Adding or removing one row changes one count by one in each histogram. The L2 sensitivity is therefore 1
-for the score, for the contract's rules and for the outcomes, and the square root of their number for all columns
-together.
+for the score, for the contract's rules, for the outcomes and for the agreement of two releases, and the square root of
+their number for all columns together.
 """
 
 import math
@@ -27,12 +27,19 @@ CONTRACT = "@contract"
 OUTCOMES = "@outcomes"
 """The histogram over group, true label and score of the predictions whose outcome is known (privacy rule 13)."""
 
+AGREEMENT = "@agreement"
+"""The histogram over group, the answer of the survey's release and the answer of the one that is tried beside it."""
+
+CELLS = (CONTRACT, OUTCOMES, AGREEMENT)
+"""The histograms whose bins are cells, which are figures by themselves; all others are distributions, which may move."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurveyPlan:
     """What a device is asked to count; all public. `features` off leaves the columns out.
 
-    The contract's rules and the outcomes are counted where they have a noise multiplier.
+    The contract's rules and the outcomes are counted where they have a noise multiplier. With `shadow`, the answers of
+    `release` are compared with those of that release, which is tried beside it, at the score's noise multiplier.
     """
 
     run_id: int
@@ -48,24 +55,32 @@ class SurveyPlan:
     feature_noise_multiplier: float
     contract_noise_multiplier: float | None = None
     outcome_noise_multiplier: float | None = None
+    shadow: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan that cannot be charged, and bins whose number the rows would decide."""
         _ = self.events
         if not (2 <= self.score_bins <= 100 and 2 <= self.feature_bins <= 100):
             raise ValueError("score_bins and feature_bins must lie between 2 and 100")
+        if self.shadow is not None and (self.shadow < 1 or self.shadow == self.release):
+            raise ValueError("shadow must be another release than the survey's")
 
     @property
     def events(self) -> tuple[SampledGaussian, ...]:
-        """What answering costs: one event each for the score, all features together, the contract and the outcomes.
+        """What answering costs: one event each for the score, all features together, and whatever has cells.
 
         The counts are whole numbers and the noise a discrete Gaussian, whose Renyi divergence never exceeds the
         continuous one's: alpha / (2 sigma^2) at every order (Canonne, Kamath & Steinke, 2020, "The Discrete
         Gaussian for Differential Privacy", theorem 4). Charging it as a Gaussian is thus an upper bound.
         """
         features = self.feature_noise_multiplier if self.features else None
-        noises = (self.score_noise_multiplier, features, self.contract_noise_multiplier, self.outcome_noise_multiplier)
-        return counted(*noises)
+        cells = (self.contract_noise_multiplier, self.outcome_noise_multiplier, self.agreement_noise_multiplier)
+        return counted(self.score_noise_multiplier, features, *cells)
+
+    @property
+    def agreement_noise_multiplier(self) -> float | None:
+        """The noise of the agreement's counts; None where no release is compared."""
+        return None if self.shadow is None else self.score_noise_multiplier
 
 
 def counted(*noise_multipliers: float | None) -> tuple[SampledGaussian, ...]:
@@ -112,6 +127,7 @@ def _cells(task: Task, plan: SurveyPlan) -> tuple[Bins, ...]:
     asked = (
         (CONTRACT, len(task.contract.rules) + 1, plan.contract_noise_multiplier),
         (OUTCOMES, len(groups_of(task)) * len(task.label.classes) * plan.score_bins, plan.outcome_noise_multiplier),
+        (AGREEMENT, len(groups_of(task)) * len(task.label.classes) ** 2, plan.agreement_noise_multiplier),
     )
     return tuple(
         Bins(name=name, edges=tuple(map(float, range(cells + 1))), other=False, noise=noise)

@@ -19,6 +19,10 @@ BUCKETS: dict[Bucket, int] = {"0": 0, "1": 1, "2-4": 2, "5+": 5}
 """The fewest campaigns that each bucket stands for."""
 
 
+MOST_HEALTH = 64
+"""How many releases a device may speak of at once: far more tasks than it has."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolRequest:
     """A device asks to be let in: its name, its public key in PEM, and its invitation's token."""
@@ -39,7 +43,7 @@ class InstalledReport:
     """Which release a device runs now (0: none), and what its self-test said; nothing computed from examples.
 
     `affords` says, by task, how many more campaigns fit the owner's budgets; it is empty unless the owner wants it told.
-    `health` is how each task's release fares on made-up records.
+    `health` is how each release that the device was told to run fares on made-up records, also one that it refused.
     """
 
     release: int
@@ -55,3 +59,8 @@ class InstalledReport:
             raise ValueError("detail must be at most 200 printable characters")
         if not all(re.fullmatch("[a-z0-9][a-z0-9-]{0,63}", name) for name in self.affords):
             raise ValueError("affords must go by the names of tasks")
+        if (
+            len({(each.task, each.release) for each in self.health}) != len(self.health)
+            or len(self.health) > MOST_HEALTH
+        ):
+            raise ValueError(f"health must speak of each release once, and of {MOST_HEALTH} at most")

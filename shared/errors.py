@@ -9,6 +9,8 @@ CoveyError
 │   └── ConsentWithheld   the owner has not agreed, or has paused
 ├── WireError             the other side sent a record of the wrong shape
 ├── ReleaseError          a release is not what its signed metadata promises
+│   ├── TooSlow           it takes longer for a record than its task allows
+│   └── WrongAnswers      it answers made-up records otherwise than was signed, or with no number
 ├── ContractError         data breaks the task's contract
 ├── InputError            something a person wrote (a file, an option, a key) cannot be used
 └── Unreachable           the other side did not answer; trying again later may help
@@ -69,6 +71,19 @@ class WireError(CoveyError):
 
 class ReleaseError(CoveyError):
     """A release is not what its signed metadata promises."""
+
+
+class TooSlow(ReleaseError):
+    """A release takes longer for a record than its task allows: 95 % of those that it was tried on took at most `p95_us`."""
+
+    def __init__(self, text: str, *, p95_us: float = 0.0) -> None:
+        """`text` is for a person."""
+        super().__init__(text)
+        self.p95_us = p95_us
+
+
+class WrongAnswers(ReleaseError):
+    """A release answers made-up records otherwise than was signed, or with no number."""
 
 
 class ContractError(CoveyError):

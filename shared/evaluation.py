@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.drift import Histogram, groups_of
+from shared.drift import Bins, Histogram, groups_of
 from shared.privacy import SampledGaussian
 from shared.tasks import Task, Window
 
@@ -22,6 +22,12 @@ class EvaluationPlan:
     score_bins: int
     noise_multiplier: float
 
+    def __post_init__(self) -> None:
+        """Refuse a plan that cannot be charged, and bins whose number the rows would decide."""
+        _ = self.event
+        if not 2 <= self.score_bins <= 100:
+            raise ValueError(f"score_bins must lie between 2 and 100, got {self.score_bins}")
+
     @property
     def event(self) -> SampledGaussian:
         """What it costs: one noisy count over all rows, each of which lies in exactly one cell."""
@@ -40,3 +46,9 @@ class EvaluationReport:
 def cells_of(task: Task, plan: EvaluationPlan) -> int:
     """How many cells there are."""
     return len(groups_of(task)) * len(task.label.classes) * plan.score_bins
+
+
+def bins_of(task: Task, plan: EvaluationPlan) -> Bins:
+    """Where the cells are counted, and with which noise."""
+    edges = tuple(map(float, range(cells_of(task, plan) + 1)))
+    return Bins(name=CELLS, edges=edges, other=False, noise=plan.noise_multiplier)

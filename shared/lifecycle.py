@@ -1,6 +1,7 @@
 """What a signed task says of a version's life after training: how it is evaluated, rolled out, replaced and revised."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 Detector = Literal["psi", "cusum", "adwin"]
@@ -32,7 +33,8 @@ class RolloutTerms:
     A stage lasts at least `periods` reports of `period_hours` each. It opens the next one once `min_reporting` of its
     devices (a share) said how they fare; it halts once more than `max_failing` of those that said so fail: crash,
     refuse to load, or are slow on made-up records. With `shadow`, devices of the next stage first run the release beside the
-    one that answers.
+    one that answers. With `charged`, a stage opens only after charged counts of outcomes that came since the last one,
+    on devices that run the release beside the others, show no harm.
     """
 
     stages: tuple[float, ...] = (10.0, 50.0, 100.0)
@@ -41,6 +43,7 @@ class RolloutTerms:
     min_reporting: float = 0.5
     max_failing: float = 0.05
     shadow: bool = False
+    charged: bool = False
 
     def __post_init__(self) -> None:
         """Refuse stages that do not rise to the whole fleet, and shares that are none."""
@@ -60,6 +63,9 @@ class Retraining:
     `alarms` are the detectors of which any one decides; shifts of features inform and never decide. The campaign learns
     the last `window_days`, is not started within `pause_days` of the one before, and never takes the spend of the
     task's plans above `max_epsilon`, by default the task's ceiling. With `ask_first` it waits for the operator's word.
+
+    With `survey_days` the coordinator surveys each so many days by itself, within the same limit; 0 leaves that to the
+    operator. Outcomes come `label_days` late: what is surveyed and learned by itself ends so many days ago.
     """
 
     alarms: tuple[Detector, ...] = ("psi",)
@@ -67,6 +73,8 @@ class Retraining:
     pause_days: int = 14
     max_epsilon: float | None = None
     ask_first: bool = True
+    survey_days: int = 0
+    label_days: int = 0
 
     def __post_init__(self) -> None:
         """Refuse a policy that never starts, or has no rows to learn."""
@@ -74,18 +82,32 @@ class Retraining:
             raise ValueError("alarms must name one detector or more, each once")
         if self.window_days < 1 or self.pause_days < 0:
             raise ValueError("window_days must be at least 1 and pause_days not negative")
+        if self.survey_days < 0 or self.label_days < 0:
+            raise ValueError("survey_days and label_days must not be negative")
         if self.max_epsilon is not None and not self.max_epsilon > 0:
             raise ValueError(f"max_epsilon must be positive, got {self.max_epsilon}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """How the rows and the weights of an earlier revision read under this one.
+    """How rows and weights of the earlier revision `revision` read under this one.
 
-    `classes` says what each class of the old revision became: one new class, or several that split it. `columns` gives
-    each renamed column's old name its new one. What is not named stays as it was.
+    `classes` says what an old class became: one new class (several old ones may share it), or several that split it.
+    `columns` says where a new column's value stands in an old row: in the first of these old columns that holds one, or
+    nowhere where the list is empty. What is not named stays as it was. Rows dated before `since` (ISO 8601) speak in the old
+    words; without it, only a word that is no class any more is taken for an old one.
     """
 
     revision: int
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    columns: dict[str, str] = field(default_factory=dict[str, str])
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    since: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a class that became nothing, and a date that is none."""
+        if self.revision < 1:
+            raise ValueError(f"revision must be at least 1, got {self.revision}")
+        if empty := [name for name, became in self.classes.items() if not became or len(set(became)) != len(became)]:
+            raise ValueError(f"each old class became one class or several different ones, which {empty} did not")
+        if self.since:
+            datetime.fromisoformat(self.since)

@@ -31,7 +31,7 @@ def only_one(path: Path, *, what: str) -> Generator[None]:
 def holder(path: Path) -> int | None:
     """The process that holds the lock at `path`, or None."""
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
@@ -42,6 +42,11 @@ def holder(path: Path) -> int | None:
         return None
     finally:
         os.close(handle)
+
+
+def is_held_here(path: Path) -> bool:
+    """Whether this very process holds the lock at `path`."""
+    return holder(path) == os.getpid()
 
 
 def _take(handle: int, path: Path, what: str) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 from shared.tasks import Window
 from shared.wire import LEFT_OUT_WHEN_EMPTY
 
-Stage = Literal["candidate", "released", "withdrawn"]
+Stage = Literal["candidate", "canary", "released", "halted", "withdrawn"]
 Precision = Literal["fp32", "int8"]
 Recipe = Literal["", "qdq-1"]
 

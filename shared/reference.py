@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.errors import ReleaseError
+from shared.errors import WrongAnswers
 from shared.feeds import Feeds, to_feeds
 from shared.models import Reference
 from shared.runtime import Scores, ask
@@ -27,13 +27,13 @@ def reference_feeds(task: Task, seed: int) -> Feeds:
 
 
 def require_agreement(reference: Reference, scores: Scores) -> None:
-    """Raise `ReleaseError` unless this device's scores, shape `(RECORDS, classes)`, are the reference's."""
+    """Raise `WrongAnswers` unless this device's scores, shape `(RECORDS, classes)`, are the reference's."""
     expected = np.array(reference.scores, dtype=np.float64)
     if scores.size != expected.size:
-        raise ReleaseError(f"the release names {expected.size} reference scores, and the model gives {scores.size}")
+        raise WrongAnswers(f"the release names {expected.size} reference scores, and the model gives {scores.size}")
     found = float(np.abs(scores.ravel() * _MILLION - expected).max())
     if not found <= reference.tolerance:
-        raise ReleaseError(
+        raise WrongAnswers(
             f"reference records are answered {found / _MILLION:.6f} away from what was signed, expected at most"
             f" {reference.tolerance / _MILLION:.6f}: this device computes otherwise"
         )

@@ -5,10 +5,11 @@ which one devices outside its share run, and how large that share may ever be.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.models import Release
+from shared.wire import LEFT_OUT_WHEN_EMPTY
 
 RolloutState = Literal["rolling", "paused", "halted", "complete"]
 
@@ -24,7 +25,8 @@ class Rollout:
     """How far one release of a task has come; `number` rises with each document of the task.
 
     Devices whose draw lies below `share_bp` run `release`; those below `shadow_bp` that do not run it beside the
-    release that answers. A halted one has a share of 0.
+    release that answers. A halted one has a share of 0. `stage_bp` is the stage as it was declared; `share_bp` is what it
+    takes to reach exactly that many of the devices that there were.
     """
 
     number: int
@@ -33,10 +35,11 @@ class Rollout:
     share_bp: int
     shadow_bp: int = 0
     state: RolloutState = "rolling"
+    stage_bp: int = field(default=0, metadata=LEFT_OUT_WHEN_EMPTY)
 
     def __post_init__(self) -> None:
         """Refuse shares that are none, and a halt that goes on."""
-        if not (0 <= self.share_bp <= WHOLE and 0 <= self.shadow_bp <= WHOLE):
+        if not all(0 <= share <= WHOLE for share in (self.share_bp, self.shadow_bp, self.stage_bp)):
             raise ValueError(f"shares must lie between 0 and {WHOLE} basis points")
         if self.state == "halted" and (self.share_bp or self.shadow_bp):
             raise ValueError("a halted rollout has no share")

@@ -139,10 +139,19 @@ class RefusalReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """What a round was at from `at` seconds after its start on."""
+
+    name: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundResult:
     """What came of one round. Devices go by name; `refusals` and `failures` map a device to its reason.
 
-    `within` is the noisy share of updates below the plan's bound, where a central round counts them.
+    `within` is the noisy share of updates below the plan's bound, where a central round counts them. `phases` and
+    `answered` say when what happened, and when devices answered, in seconds after the start; earlier records have neither.
     """
 
     plan: RoundPlan
@@ -154,3 +163,5 @@ class RoundResult:
     finished_at: float
     outcome: Outcome
     within: float | None = None
+    phases: tuple[Phase, ...] = field(default=(), metadata=wire.LEFT_OUT_WHEN_EMPTY)
+    answered: dict[str, float] = field(default_factory=dict[str, float], metadata=wire.LEFT_OUT_WHEN_EMPTY)

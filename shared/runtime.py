@@ -3,6 +3,7 @@
 import ctypes
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +101,23 @@ def ask(session: Any, feeds: Feeds) -> Scores:
 
 def median_us(session: Any, feeds: Feeds, *, calls: int) -> float:
     """The median time of one record alone, in microseconds, over the first `calls` records."""
+    return statistics.median(_times(session, feeds, calls)) * 1e6
+
+
+def quantiles_us(session: Any, feeds: Feeds, shares: Sequence[float], *, calls: int) -> tuple[float, ...]:
+    """For each share of the first `calls` records, how long they take at most, each alone, in microseconds."""
+    found = np.quantile(_times(session, feeds, calls), shares, method="inverted_cdf")
+    return tuple(float(each) * 1e6 for each in found)
+
+
+def _times(session: Any, feeds: Feeds, calls: int) -> list[float]:
     times: list[float] = []
     for row in range(calls):
         record = {name: table[row : row + 1] for name, table in feeds.items()}
         started = time.perf_counter()
         ask(session, record)
         times.append(time.perf_counter() - started)
-    return statistics.median(times) * 1e6
+    return times
 
 
 def _options() -> Any:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -31,6 +32,30 @@ class Threshold:
         if len(set(self.classes)) != 2:
             raise ValueError(f"classes must name two outcomes, got {list(self.classes)}")
 
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """The one cut between its classes."""
+        return (self.above,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levels:
+    """The label is how many of the rising `cuts` a numeric column is above: the first class where it is above none."""
+
+    kind: Literal["levels"] = "levels"
+    column: str
+    cuts: tuple[float, ...]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse cuts that do not rise, and classes that do not lie between them."""
+        if not self.cuts or any(low >= high for low, high in pairwise(self.cuts)):
+            raise ValueError(f"cuts must rise, got {list(self.cuts)}")
+        if len(set(self.classes)) != len(self.cuts) + 1:
+            raise ValueError(
+                f"{len(self.cuts)} cuts part as many different classes and one more, got {list(self.classes)}"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classes:
@@ -46,7 +71,10 @@ class Classes:
             raise ValueError(f"classes must be two or more different words, got {list(self.classes)}")
 
 
-Label = Threshold | Classes
+Measured = Threshold | Levels
+"""Labels that a number decides."""
+
+Label = Threshold | Levels | Classes
 
 
 NetworkKind = Literal["linear", "mlp", "cnn"]
@@ -178,7 +206,36 @@ class Task:
         self.contract.check(numbers=self.numbers, texts=self.texts, timestamp=self.timestamp)
         if self.labelling:
             self.labelling.check(numbers=self.numbers, texts=self.texts, classes=self.label.classes)
+        if self.rollout and self.rollout.charged and self.drift.outcome_noise_multiplier is None:
+            raise ValueError("rollout.charged counts outcomes, which needs drift.outcome_noise_multiplier")
+        self._check_revision()
+        self._check_lifecycle()
         self._check_training()
+
+    def _check_lifecycle(self) -> None:
+        """Refuse alarms that nothing is counted for."""
+        by_loss = {"cusum", "adwin"} & set(self.retraining.alarms if self.retraining else ())
+        if by_loss and self.drift.outcome_noise_multiplier is None:
+            raise ValueError(
+                f"retraining.alarms {sorted(by_loss)} look at outcomes: say drift.outcome_noise_multiplier, so that they are counted"
+            )
+
+    def _check_revision(self) -> None:
+        """Refuse a map from a later revision, to classes that there are none of, or of words whose meaning changed at no time."""
+        if (map_ := self.revises) is None:
+            return
+        if map_.revision >= self.revision:
+            raise ValueError(f"revision {self.revision} cannot revise revision {map_.revision}, only an earlier one")
+        became = {name for names in map_.classes.values() for name in names}
+        if strange := sorted(became - set(self.label.classes)):
+            raise ValueError(f"revises.classes leads to classes that the label does not have: {strange}")
+        if strange := sorted(set(map_.columns) - {*self.numbers, *self.texts, self.label.column}):
+            raise ValueError(f"revises.columns names columns that the task does not read: {strange}")
+        reused = sorted(old for old, new in map_.classes.items() if old in self.label.classes and new != (old,))
+        if reused and isinstance(self.label, Classes) and not (map_.since and self.timestamp):
+            raise ValueError(
+                f"the words {reused} mean something else now: say `since` when, and `timestamp` by which column, or use new words"
+            )
 
     def _check_training(self) -> None:
         if setting := self.privacy.weakened_by(self.training):

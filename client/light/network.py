@@ -46,14 +46,22 @@ class Network:
             self._total += self._part
         return self._total
 
+    def score(self, inputs: Array) -> Array:
+        """The probability of each class, shape `(classes,)`, for one example of shape `(inputs,)`; valid until the next call."""
+        return self._probabilities(inputs.reshape(-1, *self._form))[0]
+
     def _forward(self, tensor: Array, labels: NDArray[np.int64]) -> Array:
         """The gradient of the logits, under cross-entropy summed over the examples."""
+        tensor = self._probabilities(tensor)
+        tensor -= self._certain.take(labels, axis=0)
+        return tensor
+
+    def _probabilities(self, tensor: Array) -> Array:
         for layer in self._layers:
             tensor = layer.forward(tensor)
         tensor -= np.maximum.reduce(tensor, axis=1, keepdims=True)
         np.exp(tensor, out=tensor)
         tensor /= np.add.reduce(tensor, axis=1, keepdims=True)
-        tensor -= self._certain.take(labels, axis=0)
         return tensor
 
     def _backward(self, gradient: Array) -> Array:

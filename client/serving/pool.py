@@ -11,7 +11,8 @@ from threading import Event, Lock, Thread
 
 from client.config import AgentHome, TaskHome
 from client.inference import Predictor
-from client.installed import POINTER, fall_back
+from client.installed import fall_back
+from client.pointer import POINTER
 from client.recorder import Recorder
 from client.serving.watch import Watch
 from client.standing import FOLDER

@@ -11,10 +11,11 @@ from machines import machine_rows, small_task
 
 from client import datafiles, spool
 from client.datafiles import batches, data_files
-from client.dataset import UNKNOWN, read_columns, read_examples
+from client.dataset import read_columns, read_examples
 from shared.contract import Contract, NumberRule
 from shared.errors import ContractError, InputError
 from shared.labelling import weak_labels
+from shared.revisions import UNKNOWN
 from shared.tasks import Window
 
 HEADER = "load,hour,site,stops,at\n"

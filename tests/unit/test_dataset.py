@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 from machines import machine_rows, small_task
 
-from client.dataset import UNKNOWN, read_columns, read_examples
+from client.dataset import read_columns, read_examples
 from shared.errors import ContractError, InputError
+from shared.revisions import UNKNOWN
 from shared.tasks import Classes, Window
 
 JANUARY_HALF = Window(start="2026-01-01", end="2026-01-16")

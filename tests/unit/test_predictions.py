@@ -15,7 +15,8 @@ from predicted import NOON, prediction_log, served
 
 from client.dataset import read_columns
 from client.predictions import PredictionLog, Retention
-from client.served import UNKNOWN, class_of, word_of
+from client.served import class_of, word_of
+from shared.revisions import UNKNOWN
 from shared.tasks import Classes, Label, Threshold, Window
 
 STOPS = Threshold(column="stops", above=0.5, classes=("runs", "stops"))
@@ -172,7 +173,7 @@ def test_a_predictions_own_timestamp_decides_its_window(tmp_path: Path, window: 
 def test_an_outcome_is_a_classs_word_or_the_number_that_is_compared(
     label: Label, outcome: str | float, expected: int
 ) -> None:
-    assert class_of(label, word_of(outcome)) == expected
+    assert class_of(replace(small_task(), label=label), word_of(outcome)) == expected
 
 
 def test_the_unlabelled_are_all_there_and_come_with_record_and_scores(tmp_path: Path) -> None:
