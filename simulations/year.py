@@ -160,15 +160,15 @@ def read_lines(store: AgentStore) -> Lines:
     )
 
 
-def row_epsilon(lines: Lines) -> float:
+def row_epsilon(lines: Lines, *, delta: float = DELTA) -> float:
     """The most that any one row has paid: for a row born at each second at which that could change."""
     births = np.unique(np.concatenate([[START], lines.begins[np.isfinite(lines.begins)]]))
     paid = (lines.begins <= births[:, None]) & (births[:, None] < lines.ends)
-    return max((_epsilon(lines.divergence[row]) for row in paid), default=0.0)
+    return max((_epsilon(lines.divergence[row], delta) for row in paid), default=0.0)
 
 
-def _epsilon(divergence: NDArray[np.float64]) -> float:
-    return accounting.epsilon_of(divergence.sum(axis=0), delta=DELTA)
+def _epsilon(divergence: NDArray[np.float64], delta: float = DELTA) -> float:
+    return accounting.epsilon_of(divergence.sum(axis=0), delta=delta)
 
 
 def arithmetic() -> Iterator[Row]:

@@ -1,16 +1,19 @@
 """What every command shares: the federation that it is about, its store, and how it shows things."""
 
 import json
+import shlex
+import sys
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from server.config import Federation
+from server.config import READ_ONLY, Federation
 from server.store import Store
 from shared import wire
+from shared.errors import InputError
 from shared.tasks import Task
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -28,6 +31,7 @@ class Session:
 
     federation: Federation
     verbose: bool
+    read_only: bool = False
 
 
 def session(context: typer.Context) -> Session:
@@ -38,12 +42,30 @@ def session(context: typer.Context) -> Session:
     return found
 
 
+def command_line(context: typer.Context) -> str:
+    """The command as a person typed it, or as the terminal UI ran it: what the audit log and a version's lineage keep.
+
+    Whoever asks for it is about to change something: raise `InputError` where the session is read-only.
+    """
+    if session(context).read_only:
+        refuse_acting(context.command_path.partition(" ")[2])
+    return shlex.join([context.find_root().info_name or "covey", *sys.argv[1:]])
+
+
+def refuse_acting(command: str) -> NoReturn:
+    """Raise `InputError`: this command changes something, and its session is read-only."""
+    raise InputError(
+        f"`covey {command}` changes something, and this session is read-only; leave --read-only and {READ_ONLY} out, or "
+        "ask the operator to do it"
+    )
+
+
 @contextmanager
 def opened(context: typer.Context) -> Generator[tuple[Federation, Store]]:
     """The federation and its store; raise `InputError` if there is none here."""
     federation = session(context).federation
     federation.settings()
-    store = Store(federation.database)
+    store = Store(federation.database, read_only=session(context).read_only)
     try:
         yield federation, store
     finally:

@@ -1,12 +1,11 @@
-"""`covey invite`, `approve`, `revoke`, `fleet`, `audit`: who takes part, and who did what."""
+"""`covey invite`, `approve`, `revoke`, `roster`, `fleet`: who takes part."""
 
 import time
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from server.cli.base import AsJson, ago, opened, print_json, print_table, size
+from server.cli.base import AsJson, ago, command_line, opened, print_json, print_table, size
 from shared.signing import key_fingerprint
 
 Name = Annotated[str, typer.Argument(help="The device's name; `covey fleet` lists them.")]
@@ -24,7 +23,7 @@ def invite(
     from server import enroll
 
     with opened(context) as (federation, store):
-        invitation = enroll.invite(federation, store, hours=hours, owner=owner)
+        invitation = enroll.invite(federation, store, hours=hours, owner=owner, command=command_line(context))
     if as_json:
         print_json(invitation)
     else:
@@ -36,7 +35,7 @@ def approve(context: typer.Context, name: Name) -> None:
     from server import enroll
 
     with opened(context) as (federation, store):
-        enroll.approve(federation, store, name)
+        enroll.approve(federation, store, name, command=command_line(context))
         typer.echo(f"{name} is approved; its key starts with {key_fingerprint(store.device(name).public_key)}.")
 
 
@@ -45,7 +44,7 @@ def revoke(context: typer.Context, name: Name) -> None:
     from server import enroll
 
     with opened(context) as (_, store):
-        enroll.revoke(store, name)
+        enroll.revoke(store, name, command=command_line(context))
     typer.echo(f"{name} is revoked; its next request is refused.")
 
 
@@ -54,10 +53,11 @@ def roster(context: typer.Context, as_json: AsJson = False) -> None:
     with opened(context) as (federation, store):
         from server import releases
 
+        command = command_line(context)
         approved = {device.name: device.public_key for device in store.devices() if device.state == "approved"}
         signed = releases.publish_roster(federation, approved)
         store.keep_roster(signed)
-        store.audit("operator", "roster", f"number {signed.number}: {len(signed.devices)} devices")
+        store.audit("operator", "roster", f"number {signed.number}: {len(signed.devices)} devices", command=command)
     if as_json:
         print_json(signed)
     else:
@@ -81,18 +81,3 @@ def fleet(context: typer.Context, as_json: AsJson = False) -> None:
         ],
         empty="No device has enrolled yet; `covey invite` prints an invitation.",
     )
-
-
-def audit(
-    context: typer.Context,
-    limit: Annotated[int, typer.Option(help="How many acts, the newest first.", min=1)] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """Show who did what."""
-    with opened(context) as (_, store):
-        entries = store.audit_log(limit)
-    if as_json:
-        print_json(entries)
-        return
-    rows = [(f"{datetime.fromtimestamp(e.at, UTC):%Y-%m-%d %H:%M:%S}Z", e.actor, e.act, e.detail) for e in entries]
-    print_table(("AT", "ACTOR", "ACT", "DETAIL"), rows, empty="Nothing has happened yet.")

@@ -1,11 +1,12 @@
 """`covey init`, `covey serve`, `covey task`: a federation, its coordinator, and what it learns."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from server.cli.base import AsJson, opened, print_json, session
+from server.cli.base import AsJson, command_line, opened, print_json, session
 from server.config import Federation, Settings
 from server.store import Store
 from shared import wire
@@ -30,7 +31,7 @@ def init(
     if port == admin_port:
         raise InputError(f"port and admin-port are both {port}; they must differ")
     options = {"name": name or home.name, "host": host, "port": port, "admin_port": admin_port}
-    federation = found(home, wire.decode(Settings, options, what="options"))
+    federation = found(home, wire.decode(Settings, options, what="options"), command=command_line(context))
     typer.echo(f"Federation {name or home.name} is founded in {federation.home}.")
     typer.echo("Its keys are in keys/, readable by you alone: keep a copy of root1, root2 and root3 off this machine.")
     typer.echo(f"Next: covey --home {federation.home} serve")
@@ -39,12 +40,24 @@ def init(
 def serve(
     context: typer.Context,
     test_listener: Annotated[int | None, typer.Option(hidden=True, min=1, max=65535)] = None,
+    traces: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write where each round's time goes, a line of JSON a step.")
+    ] = None,
 ) -> None:
     """Run the coordinator until Ctrl-C or SIGTERM."""
+    from server import tracing
     from server.service import serve as run_service
 
     current = session(context)
-    run_service(current.federation, verbose=current.verbose, test_port=test_listener, say=typer.echo)
+    if traces is not None:
+        os.environ[tracing.FILE] = str(tracing.check_file(traces))
+    run_service(
+        current.federation,
+        verbose=current.verbose,
+        test_port=test_listener,
+        say=typer.echo,
+        command=command_line(context),
+    )
 
 
 def task(
@@ -57,25 +70,31 @@ def task(
 
     read = read_task(file)
     with opened(context) as (federation, store):
-        number = publish(federation, store, read)
+        number = publish(federation, store, read, command=command_line(context))
+        parent = store.version(number).parent
     if as_json:
         print_json(read)
     else:
+        network = (
+            f"network of {size(read):,} parameters, carried over from version {parent},"
+            if parent
+            else (f"untrained network of {size(read):,} parameters")
+        )
         typer.echo(
-            f"Task {read.name}, revision {read.revision}, is signed and published; its untrained network of "
-            f"{size(read):,} parameters is version {number}."
+            f"Task {read.name}, revision {read.revision}, is signed and published; its {network} is version {number}."
         )
 
 
-def publish(federation: Federation, store: Store, read: Task) -> int:
-    """Sign a task and keep it; return the number of its untrained version. Safe to repeat after a crash."""
+def publish(federation: Federation, store: Store, read: Task, *, command: str = "") -> int:
+    """Sign a task and keep it; return the number of its first version. Safe to repeat after a crash."""
     from server.releases import publish_task
-    from shared.architecture import initial_weights
+    from server.revising import first_weights
 
+    weights, parent = first_weights(store, read)
     publish_task(federation, read)
     begun = read in store.tasks() and read.revision not in {v.revision for v in store.versions(read.name)}
     if not begun:
         store.add_task(read)
-    version = store.add_initial_version(read.name, read.revision, initial_weights(read).astype("<f4").tobytes())
-    store.audit("operator", "task", f"{read.name} revision {read.revision}")
+    version = store.add_initial_version(read.name, read.revision, weights.astype("<f4").tobytes(), parent=parent)
+    store.audit("operator", "task", f"{read.name} revision {read.revision}", command=command)
     return version.number

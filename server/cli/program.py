@@ -5,9 +5,27 @@ from typing import Annotated
 
 import typer
 
-from server.cli import devices, founding, labelling, planning, reading, releasing, running
-from server.cli.base import Session
-from server.config import Federation, default_home
+from server.cli import (
+    auditing,
+    backups,
+    devices,
+    doctoring,
+    evaluating,
+    founding,
+    gating,
+    labelling,
+    models,
+    planning,
+    reading,
+    releasing,
+    retraining,
+    rollouts,
+    rotating,
+    running,
+    units,
+)
+from server.cli.base import Session, refuse_acting
+from server.config import READ_ONLY, Federation, default_home
 
 app = typer.Typer(
     help="Coordinate a fleet that learns together; its data stays where it was made.\n\n"
@@ -27,23 +45,45 @@ def covey(
         typer.Option(metavar="DIR", help="The federation's directory.", show_default="$COVEY_HOME or ./federation"),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr too, with details.")] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", envvar=READ_ONLY, help="Show things, and refuse whatever changes any.")
+    ] = False,
 ) -> None:
     """Open the session that every command works in."""
-    context.obj = Session(federation=Federation((home or default_home()).absolute()), verbose=verbose)
+    federation = Federation((home or default_home()).absolute())
+    context.obj = Session(federation=federation, verbose=verbose, read_only=read_only)
+    if read_only and context.invoked_subcommand in ACTING:
+        refuse_acting(context.invoked_subcommand)
+
+
+ACTING = frozenset(
+    {
+        *("init", "serve", "task", "invite", "approve", "revoke", "roster", "start", "stop", "survey", "evaluate"),
+        *("gate", "promote", "withdraw", "renew", "backup", "restore", "rotate"),
+    }
+)
+"""Commands that change something whatever follows them; `rollout`, `retrain` and `models gc` refuse by themselves."""
 
 
 for group, commands in {
     "The federation": (founding.init, founding.serve, founding.task, labelling.fit_labels),
-    "The fleet": (devices.invite, devices.approve, devices.revoke, devices.roster, devices.fleet, devices.audit),
-    "Learning": (planning.plan, running.start, running.stop, running.survey, running.rounds),
+    "The fleet": (devices.invite, devices.approve, devices.revoke, devices.roster, devices.fleet, auditing.audit),
+    "Learning": (planning.plan, running.start, running.stop, running.survey, evaluating.evaluate, running.rounds),
     "Models": (
-        releasing.models,
+        gating.gate,
+        gating.scorecard,
         releasing.promote,
+        rollouts.rollout,
         releasing.withdraw,
         releasing.renew,
         reading.drift,
+        retraining.retrain,
+        evaluating.fairness,
         reading.privacy,
     ),
+    "Operations": (doctoring.doctor, backups.backup, backups.restore, rotating.rotate, units.unit),
 }.items():
     for command in commands:
         app.command(rich_help_panel=group)(command)
+
+app.add_typer(models.app, name="models", rich_help_panel="Models")

@@ -1,53 +1,67 @@
-"""`covey models`, `promote`, `withdraw`: versions, and the releases that devices run."""
+"""`covey promote`, `withdraw`, `renew`: the releases that devices run."""
 
-import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from server.cli.base import AsJson, ago, opened, print_json, print_table
+from server.cli.base import AsJson, command_line, opened, print_json
+from server.store import Store
+from server.underway import under_way
 from shared.errors import InputError
-from shared.models import ModelVersion, Release
+from shared.models import Release
 
-
-def models(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show every version, where it came from, and what is released."""
-    with opened(context) as (_, store):
-        versions, releases = store.versions(), store.releases()
-    if as_json:
-        print_json(versions)
-        return
-    by_version = {release.version: release.number for release in releases}
-    now = time.time()
-    rows = [
-        (v.number, v.task, v.stage, by_version.get(v.number, "-"), _origin(v), ago(v.created_at, now)) for v in versions
-    ]
-    headers = ("VERSION", "TASK", "STAGE", "RELEASE", "FROM", "MADE")
-    print_table(headers, rows, empty="There is no version yet; `covey task FILE` publishes a task with its first one.")
+Probe = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Public rows with known outcomes (CSV or Parquet), asked beside the fleet."),
+]
 
 
 def promote(
     context: typer.Context,
     version: Annotated[int, typer.Argument(help="The version; `covey models` lists them.")],
+    probe: Probe = None,
+    percent: Annotated[
+        float | None,
+        typer.Option(help="How much of the fleet gets it first.", show_default="the task's first stage"),
+    ] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="Give it to everyone at once.")] = False,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Let the devices that are next run it beside the one that answers.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Test a version against the task's gates and sign it as a release."""
+    """Test a version against the task's gates and sign it as a release; in stages where the task has a rollout."""
     with opened(context) as (federation, store):
         found = store.version(version)
 
         from server import promotion
 
-        release = promotion.promote(federation, store, store.task(found.task), version)
-    _show(release, f"Version {version} is release {release.number} of {release.task}", as_json=as_json)
+        task = store.task(found.task)
+        staged = percent is not None or shadow or (task.rollout is not None and not everyone)
+        way = promotion.Way(everyone=everyone or not staged, percent=percent, shadow=shadow)
+        release = promotion.promote(
+            federation, store, task, version, probe=probe, command=command_line(context), way=way
+        )
+        reach = _reach(store, release)
+    _show(release, f"Version {version} is release {release.number} of {release.task}{reach}", as_json=as_json)
 
 
-def renew(context: typer.Context) -> None:
+def renew(
+    context: typer.Context,
+    lift: Annotated[
+        bool, typer.Option("--lift", help="Also rise above what devices saw since a restored backup was made.")
+    ] = False,
+) -> None:
     """Sign every release role anew, before one expires."""
     with opened(context) as (federation, store):
-        from server import releases
+        from server import lifting, releases
 
+        command = command_line(context)
+        if lift:
+            lifting.lift(federation, store)
         releases.renew(federation)
-        store.audit("operator", "renew", "every release role")
+        store.audit("operator", "renew", "every release role", command=command)
         until = releases.renewal_due(federation)
     typer.echo(
         f"Every role is signed anew. `covey serve` keeps the daily ones fresh; the next renewal is due by {until:%Y-%m-%d}."
@@ -67,9 +81,19 @@ def withdraw(
 
         from server import promotion
 
-        current = promotion.withdraw(federation, store, store.task(task), number)
+        current = promotion.withdraw(federation, store, store.task(task), number, command=command_line(context))
     said = f"Release {number} is withdrawn; version {current.version} is in force as release {current.number}"
     _show(current, said, as_json=as_json)
+
+
+def _reach(store: Store, release: Release) -> str:
+    """Who gets a staged release first, in words."""
+    if not release.staged:
+        return ""
+    found = under_way(store, store.task(release.task))
+    canary = next(each.meant for each in found.serving if each.release == release.number)
+    devices = f"{canary} of {found.devices} devices"
+    return f": {devices} first; `covey rollout {release.task}` shows how it fares"
 
 
 def _show(release: Release, said: str, *, as_json: bool) -> None:
@@ -77,9 +101,3 @@ def _show(release: Release, said: str, *, as_json: bool) -> None:
         print_json(release)
     else:
         typer.echo(f"{said}.")
-
-
-def _origin(version: ModelVersion) -> str:
-    if version.run_id == 0:
-        return "untrained"
-    return f"run {version.run_id}, round {version.round_number}, on version {version.parent}"

@@ -1,6 +1,5 @@
 """`covey start`, `stop`, `survey`, `rounds`: what the fleet is asked to do."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,25 +8,23 @@ import typer
 from click.core import ParameterSource
 
 from server import planning
-from server.cli.base import AsJson, TaskName, count, opened, print_json, print_table, the_task
+from server.cli.base import AsJson, TaskName, command_line, count, opened, print_json, print_table, the_task
+from server.cli.queueing import Deadline, Follow, queue
+from server.estimates import Estimate
 from server.modewords import explained, mode_of
 from server.planfile import read_plan
-from server.records import ACTIVE, CampaignRequest, RunKind
+from server.records import ACTIVE, CampaignRequest
 from server.store import Store
 from shared import wire
 from shared.drift import SurveyRole
 from shared.errors import InputError
 from shared.modes import Mode
 from shared.rounds import RoundResult
-from shared.tasks import parse_window
+from shared.tasks import Task, parse_window
 
 Window = Annotated[
     str,
     typer.Option(metavar="START..END", help="Only rows of these days; the end is not included.", show_default="all"),
-]
-Deadline = Annotated[float, typer.Option(metavar="SECONDS", help="How long devices have to answer.", min=1)]
-Follow = Annotated[
-    bool | None, typer.Option("--follow/--detach", help="Watch it to its end.", show_default="on a terminal")
 ]
 
 
@@ -70,7 +67,7 @@ def start(
             )  # fmt: skip
         what = f"{request.training.rounds} rounds from version {request.base_version}"
         what += f", plan {request.plan}" if request.plan else ""
-        _queue(context, store, request.task, "train", request, what=what, follow=follow, as_json=as_json)
+        queue(context, store, request.task, "train", request, what=what, follow=follow, as_json=as_json)
 
 
 def _rehearsed(
@@ -107,6 +104,9 @@ def survey(
     role: Annotated[SurveyRole, typer.Option(help="What it was trained on, or what is seen now.")] = "current",
     window: Window = "",
     features: Annotated[bool, typer.Option("--features/--score-only", help="Count each feature too.")] = True,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Ask too how often the release tried beside it agrees.")
+    ] = False,
     quorum: Annotated[int | None, count("How many must answer.", default="half")] = None,
     deadline: Deadline = 120.0,
     follow: Follow = None,
@@ -117,10 +117,19 @@ def survey(
         read = the_task(store, task)
         request = planning.survey(
             store, read, window=parse_window(window), role=role, features=features,
-            quorum=quorum, deadline_seconds=deadline,
+            quorum=quorum, deadline_seconds=deadline, shadow=shadow,
         )  # fmt: skip
         what = f"a {role} survey of release {request.release}"
-        _queue(context, store, read.name, "survey", request, what=what, follow=follow, as_json=as_json)
+        what += f", and how release {request.shadow} agrees with it" if request.shadow else ""
+        run = queue(context, store, read.name, "survey", request, what=what, follow=follow, as_json=as_json)
+        if run.state == "finished" and request.shadow and not as_json:
+            typer.echo(f"  They name the same class for a share of {_agreement(store, read, run.id)} of the rows.")
+
+
+def _agreement(store: Store, task: Task, run: int) -> Estimate | None:
+    from server.shadow import agreement_of
+
+    return agreement_of(next(each for each in store.surveys(task.name) if each.run_id == run), task)
 
 
 def stop(
@@ -135,8 +144,9 @@ def stop(
         number = active[0] if run is None else store.run(run).id
         if number not in active:
             raise InputError(f"run {number} is {store.run(number).state} already")
+        command = command_line(context)
         store.set_run_state(number, "stopping")
-        store.audit("operator", "stop", f"run {number}")
+        store.audit("operator", "stop", f"run {number}", command=command)
     typer.echo(f"Run {number} is stopping.")
 
 
@@ -181,24 +191,6 @@ def _with_plan(result: RoundResult, plans: Mapping[int, str]) -> dict[str, Any]:
     """A round as programs read it, with the hash of the plan file that its run follows, if it does."""
     plan = plans.get(result.plan.run_id)
     return wire.encode(result) | ({"plan_file": plan} if plan else {})
-
-
-def _queue(
-    context: typer.Context, store: Store, task: str, kind: RunKind, request: object, *,
-    what: str, follow: bool | None, as_json: bool,
-) -> None:  # fmt: skip
-    """Queue a run, say so, and watch it if wanted."""
-    from server.cli.follow import follow as watch
-
-    number = store.queue_run(task, kind, request)
-    store.audit("operator", "start", f"run {number} of {task}: {what}")
-    if not as_json:
-        typer.echo(f"Run {number} of {task}: {what}.")
-    if follow if follow is not None else sys.stdout.isatty() and not as_json:
-        with opened(context) as (federation, own):
-            watch(federation, own, number)
-    if as_json:
-        print_json(store.run(number))
 
 
 def _reasons(reasons: dict[str, str]) -> str:

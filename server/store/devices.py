@@ -58,7 +58,7 @@ class DeviceRows(Rows):
 
     def devices(self) -> list[Device]:
         """Every device, by name."""
-        return [_device(row) for row in self._all("SELECT * FROM devices ORDER BY name")]
+        return self._records("devices", self._all("SELECT * FROM devices ORDER BY name"), _device)
 
     def device(self, name: str) -> Device:
         """The device called `name`, or `InputError`."""

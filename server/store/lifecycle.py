@@ -50,13 +50,16 @@ class LifecycleRows(Rows):
             "SELECT body FROM evaluations WHERE (? IS NULL OR task = ?) AND (? IS NULL OR version = ?) ORDER BY run_id",
             task, task, version, version,
         )  # fmt: skip
-        return [wire.from_json(EvaluationResult, row["body"]) for row in rows]
+        return self._records(
+            f"evaluations {task} {version}", rows, lambda row: wire.from_json(EvaluationResult, row["body"])
+        )
 
-    def add_rollout(self, rollout: Rollout, *, why: str) -> None:
-        """Keep a signed rollout document."""
+    def add_rollout(self, rollout: Rollout, *, why: str, at: float | None = None) -> None:
+        """Keep a signed rollout document; `at` is when it was signed, by default now."""
         self._do(
             "INSERT INTO rollouts VALUES (?, ?, ?, ?, ?, ?)",
-            rollout.task, rollout.number, time.time(), rollout.release, why, wire.to_json(rollout).decode(),
+            rollout.task, rollout.number, time.time() if at is None else at, rollout.release, why,
+            wire.to_json(rollout).decode(),
         )  # fmt: skip
 
     def rollouts(self, task: str | None = None) -> list[RolloutStep]:
@@ -71,20 +74,20 @@ class LifecycleRows(Rows):
         with transaction(self._db):
             for each in reported:
                 self._do(
-                    "INSERT OR REPLACE INTO health VALUES (?, ?, ?, ?, ?)",
-                    device, each.task, each.release, at, wire.to_json(each).decode(),
+                    "INSERT INTO health VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, "
+                    "body = excluded.body, since = CASE json_extract(health.body, '$.verdict') "
+                    "WHEN json_extract(excluded.body, '$.verdict') THEN health.since ELSE excluded.since END",
+                    device, each.task, each.release, at, wire.to_json(each).decode(), at,
                 )  # fmt: skip
 
     def health(self, task: str | None = None, release: int | None = None) -> list[DeviceHealth]:
         """What devices last said, by device; of one task's release if asked."""
         rows = self._all(
-            "SELECT device, at, body FROM health WHERE (? IS NULL OR task = ?) AND (? IS NULL OR release = ?) "
+            "SELECT device, at, body, since FROM health WHERE (? IS NULL OR task = ?) AND (? IS NULL OR release = ?) "
             "ORDER BY device, task, release",
             task, task, release, release,
         )  # fmt: skip
-        return [
-            DeviceHealth(device=row["device"], at=row["at"], health=wire.from_json(Health, row["body"])) for row in rows
-        ]
+        return self._records(f"health {task} {release}", rows, _health)
 
     def add_decision(self, decision: Decision) -> None:
         """Keep what the retraining policy decided."""
@@ -97,6 +100,12 @@ class LifecycleRows(Rows):
         """Every decision, or one task's, oldest first."""
         rows = self._all("SELECT body FROM decisions WHERE ? IS NULL OR task = ? ORDER BY id", task, task)
         return [wire.from_json(Decision, row["body"]) for row in rows]
+
+
+def _health(row: sqlite3.Row) -> DeviceHealth:
+    return DeviceHealth(
+        device=row["device"], at=row["at"], since=row["since"], health=wire.from_json(Health, row["body"])
+    )
 
 
 def _gating(row: sqlite3.Row) -> Gating:

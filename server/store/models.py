@@ -4,9 +4,12 @@ import hashlib
 import time
 from collections.abc import Sequence
 
-from server.records import GateVerdict
+from server.codeversion import code_version
+from server.records import GateVerdict, Lineage
+from server.store.blobs import NOTHING
 from server.store.rows import Rows, fields
 from shared import wire
+from shared.contract import Contract
 from shared.database import transaction
 from shared.errors import InputError
 from shared.models import ModelVersion, Release, Stage
@@ -26,11 +29,15 @@ class ModelRows(Rows):
                 )
             self._do("INSERT INTO tasks VALUES (?, ?, ?)", task.name, task.revision, wire.to_json(task).decode())
 
-    def task(self, name: str) -> Task:
-        """Return the newest revision of the task called `name`, or raise `InputError`."""
-        row = self._one("SELECT body FROM tasks WHERE name = ? ORDER BY revision DESC LIMIT 1", name)
+    def task(self, name: str, *, revision: int | None = None) -> Task:
+        """Return the newest revision of the task called `name`, or the one named; raise `InputError` if there is none."""
+        row = self._one(
+            "SELECT body FROM tasks WHERE name = ? AND (? IS NULL OR revision = ?) ORDER BY revision DESC LIMIT 1",
+            name, revision, revision,
+        )  # fmt: skip
         if row is None:
-            raise InputError(f"no task is called {name!r}; publish one with `covey task FILE`")
+            called = f"{name!r}" if revision is None else f"{name!r} at revision {revision}"
+            raise InputError(f"no task is called {called}; publish one with `covey task FILE`")
         return wire.from_json(Task, row["body"])
 
     def tasks(self) -> list[Task]:
@@ -38,11 +45,11 @@ class ModelRows(Rows):
         rows = self._all("SELECT DISTINCT name FROM tasks ORDER BY name")
         return [self.task(row["name"]) for row in rows]
 
-    def add_initial_version(self, task: str, revision: int, weights: bytes) -> ModelVersion:
-        """Keep a task's untrained weights as its first version."""
+    def add_initial_version(self, task: str, revision: int, weights: bytes, *, parent: int = 0) -> ModelVersion:
+        """Keep a revision's first weights as its first version; `parent` is the version they were carried over from."""
         with transaction(self._db):
             return self._insert_version(
-                task=task, revision=revision, run_id=0, round_number=0, parent=0, weights=weights
+                task=task, revision=revision, run_id=0, round_number=0, parent=parent, weights=weights
             )
 
     def _insert_version(
@@ -53,7 +60,16 @@ class ModelRows(Rows):
             "VALUES (?, ?, ?, ?, ?, ?, 'candidate', ?)",
             (task, revision, run_id, round_number, parent, self._keep(weights), time.time()),
         )
-        return self.version(int(cursor.lastrowid or 0))
+        made = self.version(int(cursor.lastrowid or 0))
+        born = Lineage(version=made.number, code=code_version(), contract=self._contract(task, revision))
+        self._do("INSERT INTO lineage VALUES (?, ?)", made.number, wire.to_json(born).decode())
+        return made
+
+    def _contract(self, task: str, revision: int) -> str:
+        """The SHA-256 of the contract that a revision declares; empty where it declares none."""
+        row = self._one("SELECT body FROM tasks WHERE name = ? AND revision = ?", task, revision)
+        contract = wire.from_json(Task, row["body"]).contract if row else Contract()
+        return hashlib.sha256(wire.to_json(contract)).hexdigest() if contract != Contract() else ""
 
     def version(self, number: int) -> ModelVersion:
         """The version numbered `number`, or `InputError`."""
@@ -65,13 +81,17 @@ class ModelRows(Rows):
     def versions(self, task: str | None = None) -> list[ModelVersion]:
         """All versions, or one task's, oldest first."""
         rows = self._all("SELECT * FROM versions WHERE ? IS NULL OR task = ? ORDER BY number", task, task)
-        return [ModelVersion(**fields(row)) for row in rows]
+        return self._records(f"versions {task}", rows, lambda row: ModelVersion(**fields(row)))
 
     def weights(self, version: int) -> bytes:
         """The version's weights, checked against their content address."""
         row = self._one(
             "SELECT data, sha256 FROM versions JOIN blobs ON sha256 = weights_sha256 WHERE number = ?", version
         )
+        if row is not None and not row["data"] and row["sha256"] != NOTHING:
+            raise InputError(
+                f"the weights of version {version} were collected; `covey models show {version}` says what is left"
+            )
         if row is None or hashlib.sha256(row["data"]).hexdigest() != row["sha256"]:
             raise InputError(
                 f"the weights of version {version} are missing or damaged; restore the store from a backup"
@@ -83,19 +103,19 @@ class ModelRows(Rows):
         self._do("UPDATE versions SET stage = ? WHERE number = ?", stage, version)
 
     def add_release(self, release: Release, gates: Sequence[GateVerdict]) -> None:
-        """Keep a published release with the verdicts that let it pass; its version becomes `released`."""
+        """Keep a published release with the verdicts that let it pass; its version is `released`, or a `canary` where staged."""
         with transaction(self._db):
             body, verdicts = wire.to_json(release).decode(), [wire.to_json(gate).decode() for gate in gates]
             self._do(
                 "INSERT INTO releases (number, task, version, body, gates) VALUES (?, ?, ?, ?, ?)",
                 release.number, release.task, release.version, body, f"[{','.join(verdicts)}]",
             )  # fmt: skip
-            self.set_stage(release.version, "released")
+            self.set_stage(release.version, "canary" if release.staged else "released")
 
     def releases(self, task: str | None = None) -> list[Release]:
         """All releases, or one task's, oldest first."""
         rows = self._all("SELECT body FROM releases WHERE ? IS NULL OR task = ? ORDER BY number", task, task)
-        return [wire.from_json(Release, row["body"]) for row in rows]
+        return self._records(f"releases {task}", rows, lambda row: wire.from_json(Release, row["body"]))
 
     def gates(self, release: int) -> str:
         """The verdicts of one release, as a JSON list."""

@@ -2,24 +2,41 @@
 
 import hashlib
 import sqlite3
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from server.schema import MIGRATIONS
-from shared.database import connect
+from server.store.memory import Memory
+from server.upgrades import keep_before_migrating
+from shared.database import connect, connect_read_only
 from shared.errors import InputError
+
+T = TypeVar("T")
 
 
 class Rows:
     """An open store; each part of it adds its own reads and writes."""
 
-    def __init__(self, path: Path | str) -> None:
-        """Open or create the file at `path` (`:memory:` in tests)."""
-        self._db = connect(path, MIGRATIONS)
+    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
+        """Open or create the file at `path` (`:memory:` in tests); with `read_only` it must be there, and is not written to.
+
+        A file of an older schema is copied aside before it is brought up to date.
+        """
+        if read_only:
+            self._db = connect_read_only(Path(path), MIGRATIONS)
+        else:
+            keep_before_migrating(Path(path))
+            self._db = connect(path, MIGRATIONS)
+        self._memory: Memory | None = None
 
     def close(self) -> None:
         """Release the file."""
         self._db.close()
+
+    def remember(self) -> None:
+        """Read each row of a list once, as long as it stays as it is: for those who look often."""
+        self._memory = Memory()
 
     def changes(self) -> int:
         """Return a number that moves whenever another connection commits; cheap enough to ask often."""
@@ -39,6 +56,10 @@ class Rows:
     def _all(self, sql: str, *values: object) -> list[sqlite3.Row]:
         return self._run(sql, values).fetchall()
 
+    def _records(self, of: str, rows: Sequence[sqlite3.Row], read: Callable[[sqlite3.Row], T]) -> list[T]:
+        """Rows as records; `of` names the list for a store that remembers."""
+        return self._memory.records(of, rows, read) if self._memory else [read(row) for row in rows]
+
     def _one(self, sql: str, *values: object) -> sqlite3.Row | None:
         return cast("sqlite3.Row | None", self._run(sql, values).fetchone())
 
@@ -52,7 +73,11 @@ class Rows:
     def _keep(self, data: bytes) -> str:
         """Keep bytes under their own SHA-256 and return it."""
         digest = hashlib.sha256(data).hexdigest()
-        self._do("INSERT OR IGNORE INTO blobs (sha256, data) VALUES (?, ?)", digest, data)
+        self._do(
+            "INSERT INTO blobs (sha256, data) VALUES (?, ?) "
+            "ON CONFLICT (sha256) DO UPDATE SET data = excluded.data WHERE length(blobs.data) = 0",  # collected before
+            digest, data,
+        )  # fmt: skip
         return digest
 
 

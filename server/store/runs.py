@@ -73,7 +73,7 @@ class RunRows(ModelRows):
         rows = self._all(
             "SELECT body FROM rounds WHERE ? IS NULL OR run_id = ? ORDER BY run_id, number", run_id, run_id
         )
-        return [wire.from_json(RoundResult, row["body"]) for row in rows]
+        return self._records(f"rounds {run_id}", rows, lambda row: wire.from_json(RoundResult, row["body"]))
 
     def abandon_round(self, result: RoundResult) -> None:
         """Keep the record of a round that changed no weights."""

@@ -17,9 +17,12 @@ from shared.files import write_whole
 from shared.tasks import Task, read_task
 from simulations.fleet.datasets import known
 from simulations.fleet.population import Packed, pack
+from simulations.replay.detecting import on_replay
 from simulations.replay.findings import Findings, rows, table
+from simulations.replay.lives import live
+from simulations.replay.made_up import on_made_up
 from simulations.replay.months import Calendar, whole
-from simulations.replay.policies import POLICIES, Say, live
+from simulations.replay.policies import POLICIES, Owners, Say, task_of
 from simulations.replay.watch import repeated, survey_plan
 from simulations.replay.world import Served, World
 
@@ -38,13 +41,19 @@ def drift(
     epsilon: Annotated[
         float | None, typer.Option(help="What each owner grants.", show_default="the task's ceiling")
     ] = None,
+    row_lifetime: Annotated[
+        float | None, typer.Option(metavar="DAYS", help="How long a row takes part, by its owner.", show_default="for ever")
+    ] = None,
+    outcome_noise: Annotated[
+        float, typer.Option(metavar="MULTIPLIER", help="The noise of each daily count of outcomes.", min=0.5)
+    ] = 10.0,
     draws: Annotated[int, typer.Option(help="How often each month's survey is asked again, to count alarms.", min=1)] = 20,
     seed: Annotated[int, typer.Option(help="Of the training noise; that of surveys is the system's.", min=0)] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Three stations, spring alone, a few rounds.")] = False,
     report: Annotated[Path, typer.Option(help="Where the rows go, as JSON.")] = REPORT,
     json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:  # fmt: skip
-    """Replay months as time: when do surveys see drift, and when does learning again pay (about a minute)."""
+    """Replay months as time: when do surveys see drift, and when does learning again pay (one to two minutes)."""
     read = _task(task)
     calendar = Calendar(
         first=FIRST, last=QUICK_LAST if quick else LAST, learn_months=learn_months, delay_days=label_delay
@@ -55,7 +64,11 @@ def drift(
     _say("reading the flights")
     with tempfile.TemporaryDirectory(prefix="covey-drift-") as folder:
         world = World(read, _stations(read, devices, Path(folder)), calendar, seed=seed)
-        found = study(world, epsilon=read.privacy.epsilon if epsilon is None else epsilon, draws=draws, say=_say)
+        owners = Owners(
+            epsilon=read.privacy.epsilon if epsilon is None else epsilon, row_lifetime_days=row_lifetime,
+            outcome_noise=outcome_noise,
+        )  # fmt: skip
+        found = study(world, owners=owners, draws=draws, say=_say)
     _say("")
     told = list(rows(found))
     try:
@@ -66,12 +79,15 @@ def drift(
     typer.echo(json_format.dumps(told, indent=2) if json else "\n".join(table(found)))
 
 
-def study(world: World, *, epsilon: float, draws: int, say: Say = lambda _: None) -> Findings:
-    """Live through the calendar under each policy, from one first version; then ask each month's survey again and again."""
+def study(world: World, *, owners: Owners, draws: int, say: Say = lambda _: None) -> Findings:
+    """Live through the calendar under each policy, from one first version; then ask each month's survey again and again.
+
+    At last the two detectors are held against each other, on the first version's days and on made-up ones.
+    """
     say("the first campaign")
     start = world.calendar.first
     first = world.learn(None, start)
-    outcomes = [live(world, which, first, epsilon=epsilon, say=say) for which in POLICIES]
+    outcomes = [live(world, which, first, owners=owners, say=say) for which in POLICIES]
     before = world.serve(first, world.calendar.known(start))
     rates = {}
     for month in world.calendar.months:
@@ -80,8 +96,13 @@ def study(world: World, *, epsilon: float, draws: int, say: Say = lambda _: None
         rates[month] = repeated(world.task, plan, before, world.serve(first, whole(month)), draws=draws)
     plan = survey_plan(world.task, world.calendar.known(start), "reference")
     odd, even = _by_days(world, before)
+    watched = task_of("on loss", world.task, owners)
+    caught = [
+        *on_replay(watched, world.answers(first), world.calendar, draws=draws, say=say),
+        *on_made_up(watched, devices=len(world.population), streams=2 * draws, say=say),
+    ]
     return Findings(
-        outcomes=outcomes, rates=rates, unmoved=repeated(world.task, plan, odd, even, draws=draws),
+        outcomes=outcomes, rates=rates, unmoved=repeated(world.task, plan, odd, even, draws=draws), caught=caught,
         threshold=world.task.drift.alarm_psi, delta=world.task.privacy.delta,
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from simulations.replay.detecting import FRESH, WORSE, Caught
 from simulations.replay.policies import Outcome, Policy
 from simulations.replay.watch import Rates
 
@@ -24,12 +25,14 @@ MOST_FALSE = 0.01
 class Findings:
     """Everything a replay saw. `rates` are of repeated surveys of each month about the first version, `threshold` the task's.
 
-    `unmoved` is of surveys that compare the odd days of what the first version learned from with the even ones.
+    `unmoved` is of surveys that compare the odd days of what the first version learned from with the even ones; `caught`
+    is what detectors on daily losses did.
     """
 
     outcomes: Sequence[Outcome]
     rates: dict[date, Rates]
     unmoved: Rates
+    caught: Sequence[Caught]
     threshold: float
     delta: float
 
@@ -83,6 +86,8 @@ def rows(found: Findings) -> Iterator[Row]:
     yield from _alarms(found)
     for outcome in found.outcomes:
         yield from _policy(found, outcome)
+    for each in found.caught:
+        yield from _caught(each)
     yield {"name": "drift.recommendation", "value": found.advised.policy, "unit": "policy"}
 
 
@@ -112,6 +117,9 @@ def _policy(found: Findings, outcome: Outcome) -> Iterator[Row]:
         ("mean auc", outcome.auc, "AUC"), ("epsilon", outcome.epsilon, "epsilon"),
         ("epsilon of campaigns alone", outcome.training, "epsilon"),
         ("epsilon of surveys alone", outcome.surveys, "epsilon"),
+        ("epsilon of the dearest row", outcome.row, "epsilon"),
+        ("alarms", outcome.alarms, "alarms"), ("false alarms", outcome.false, "alarms"),
+        ("surveys that budgets forbade", sum(each.blind for each in outcome.months), "surveys"),
         ("campaigns", outcome.campaigns, "campaigns"),
         ("campaigns that budgets forbade", sum(each.refused for each in outcome.months), "campaigns"),
         ("months that gained", sum(gain >= WORTH for gain in gains.values()), "months"),
@@ -121,6 +129,15 @@ def _policy(found: Findings, outcome: Outcome) -> Iterator[Row]:
         yield {"name": f"{name}.{what}", "value": value, "unit": unit}
     paid = next((month for month, gain in gains.items() if gain >= WORTH), None)
     yield {"name": f"{name}.first month that gained", "value": f"{paid:%Y-%m}" if paid else "none", "unit": "month"}
+
+
+def _caught(each: Caught) -> Iterator[Row]:
+    name = f"drift.{each.detector} on daily loss, {each.kind}"
+    if each.rise is not None:
+        yield {"name": f"{name}.rise", "value": each.rise, "unit": "nats"}
+    yield {"name": f"{name}.found", "value": each.found, "unit": "series", "series": each.series}
+    yield {"name": f"{name}.days late", "value": each.late, "unit": "days"}
+    yield {"name": f"{name}.false alarms", "value": each.false, "unit": "alarms", "series": each.series}
 
 
 def table(found: Findings) -> Iterator[str]:
@@ -140,7 +157,7 @@ def table(found: Findings) -> Iterator[str]:
     yield f"  Months that did not move: {false.alarms} false alarms in {false.surveys} surveys; that moved: {right.alarms} alarms in {right.surveys}."
     yield f"  Odd days against even ones: {unmoved.alarms} false alarms in {unmoved.surveys} surveys."
     yield ""
-    yield "AUC by month (* learned again on the next month's first day, - would have, but budgets forbade it):"
+    yield "AUC by month (* learned again in it or at its end, - would have, but budgets forbade it):"
     yield f"  {'month':<9}" + "".join(f"{each.policy:>12}" for each in found.outcomes)
     for months in zip(*(each.months for each in found.outcomes), strict=True):
         marks = ("*" if each.learned else "-" if each.refused else " " for each in months)
@@ -149,7 +166,14 @@ def table(found: Findings) -> Iterator[str]:
         )
     yield f"  {'mean':<9}" + "".join(f"{each.auc:>11.4f} " for each in found.outcomes)
     yield f"  {'epsilon':<9}" + "".join(f"{each.epsilon:>11.2f} " for each in found.outcomes)
+    yield f"  {'of a row':<9}" + "".join(f"{each.row:>11.2f} " for each in found.outcomes)
     yield f"  {'campaigns':<9}" + "".join(f"{1 + each.campaigns:>11} " for each in found.outcomes)
+    yield f"  {'alarms':<9}" + "".join(f"{each.alarms:>11} " for each in found.outcomes)
+    yield f"  {'false':<9}" + "".join(f"{each.false:>11} " for each in found.outcomes)
+    yield f"  {'blind':<9}" + "".join(f"{sum(m.blind for m in each.months):>11} " for each in found.outcomes)
+    yield "  Blind are surveys that budgets forbade."
+    yield ""
+    yield from _detectors(found)
     yield ""
     for each in found.outcomes:
         if gains := found.gains(each):
@@ -157,10 +181,21 @@ def table(found: Findings) -> Iterator[str]:
     yield _advice(found)
 
 
+def _detectors(found: Findings) -> Iterator[str]:
+    yield "CUSUM against ADWIN on daily losses (days late: the median of the series in which a rise was found):"
+    yield f"  {'days':<30}{'detector':>9}{'rise':>8}{'found':>10}{'days late':>11}{'false alarms':>14}"
+    for each in found.caught:
+        rise = "" if each.rise is None else f"{each.rise:+.3f}"
+        late, found_in = "-" if each.late is None else f"{each.late:g}", f"{each.found} of {each.series}"
+        yield f"  {each.kind:<30}{each.detector:>9}{rise:>8}{found_in:>10}{late:>11}{each.false:>14}"
+    yield f"  On the flights a rise is one of {WORSE:.0%} or more in the exact loss of the last {FRESH} days."
+
+
 _SAYS: dict[Policy, str] = {
     "never": "do not learn again",
     "monthly": "learn again each month",
     "on alarm": "learn again when a survey raises an alarm",
+    "on loss": "learn again when the daily loss has risen",
 }
 
 

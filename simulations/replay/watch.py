@@ -1,7 +1,7 @@
 """Surveys of a replay: each device's answer and the coordinator's reading of all of them, by the code that ships.
 
-Only the score is counted, because only the score raises an alarm. Noise comes from the operating system as it does on
-a device, so no seed repeats it.
+The score is counted, and outcomes where the loss is watched: nothing else raises an alarm. Noise comes from the
+operating system as it does on a device, so no seed repeats it.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,11 @@ import numpy as np
 
 from client.drift import count, report
 from server.drift import alarm, merge, shifts
-from server.records import SurveyRequest
+from server.records import SurveyRequest, SurveyResult
 from server.surveys import plan_survey
-from shared.drift import Histogram, Shift, SurveyPlan, SurveyRole, edges_of
+from shared.drift import OUTCOMES, Histogram, Shift, SurveyPlan, SurveyRole, edges_of
 from shared.tasks import Task, Window
+from simulations.replay.answers import Cells
 from simulations.replay.world import Scores, Served
 
 
@@ -35,12 +36,35 @@ class Rates:
     alarms: int
 
 
-def survey_plan(task: Task, window: Window, role: SurveyRole, *, run: int = 1) -> SurveyPlan:
-    """A survey of the score alone, with the task's noise; its `events` are what a device pays."""
+def survey_plan(
+    task: Task, window: Window, role: SurveyRole, *, run: int = 1, release: int = 1, outcomes: bool = False
+) -> SurveyPlan:
+    """A survey of the score, and of outcomes if asked, with the task's noise; its `events` are what a device pays."""
     request = SurveyRequest(
-        task=task.name, release=1, window=window, role=role, features=False, quorum=1, deadline_seconds=120.0
-    )
+        task=task.name, release=release, window=window, role=role, features=False, quorum=1, deadline_seconds=120.0,
+        outcomes=outcomes,
+    )  # fmt: skip
     return plan_survey(run, task, request)
+
+
+def counted_outcomes(task: Task, plan: SurveyPlan, cells: Cells) -> tuple[Histogram, ...]:
+    """Every device's noisy outcomes, merged; `cells` are the exact ones, `(devices, 2, bins)`.
+
+    The scores stay uncounted, with their noise alone: who watches the loss does not look at them.
+    """
+    none = np.zeros((0, len(task.label.classes)), np.float32)
+    reports = [report(plan, task, columns={}, scores=none, cells={OUTCOMES: own.ravel()}) for own in cells]
+    return merge(reports, task, plan)
+
+
+def result(
+    plan: SurveyPlan, histograms: tuple[Histogram, ...], *, at: float, devices: int, seen: "Seen | None" = None
+) -> SurveyResult:
+    """What the coordinator keeps of a survey."""
+    return SurveyResult(
+        run_id=plan.run_id, task=plan.task, release=plan.release, role=plan.role, window=plan.window, devices=devices,
+        histograms=histograms, shifts=(seen.shift,) if seen else (), alarm=seen is not None and seen.alarm, at=at,
+    )  # fmt: skip
 
 
 def counted(task: Task, plan: SurveyPlan, scores: Sequence[Scores]) -> tuple[Histogram, ...]:

@@ -14,10 +14,11 @@ from shared.architecture import initial_weights
 from shared.errors import InputError
 from shared.rounds import RoundPlan
 from shared.tasks import Task, Window
-from simulations.evaluation import evaluate
+from simulations.evaluation import auc_of, evaluate
 from simulations.fleet.engine import Engine
 from simulations.fleet.population import Packed
 from simulations.fleet.streams import device_stream
+from simulations.replay.answers import Answers
 from simulations.replay.months import Calendar
 
 Weights = NDArray[np.float32]
@@ -60,7 +61,10 @@ class World:
 
     def learn(self, weights: Weights | None, at: date) -> Weights:
         """One campaign on the first day of a month, from weights `(size,)` or from the task's own start."""
-        window = self.calendar.known(at)
+        return self.learn_from(weights, self.calendar.known(at))
+
+    def learn_from(self, weights: Weights | None, window: Window) -> Weights:
+        """One campaign on a window's rows, from weights `(size,)` or from the task's own start."""
         request, self._campaigns = self.request(window), self._campaigns + 1
         moved = initial_weights(self.task) if weights is None else weights
         momentum = np.zeros_like(moved)
@@ -83,6 +87,22 @@ class World:
         scores = _softmax(found.scores)
         each = [scores[found.owner == device] for device in range(len(self.population))]
         return Served(scores=each, auc=found.total.auc)
+
+    def auc(self, spells: Sequence[tuple[Weights, Window]]) -> float:
+        """The AUC over the rows of several windows together, each answered by its own weights; raise `InputError` for none."""
+        found = [evaluate(self.task, weights, self.population, window) for weights, window in spells]
+        scores, labels = (np.concatenate(parts) for parts in zip(*((e.scores, e.labels) for e in found), strict=True))
+        if (area := auc_of(scores, labels)) is None:
+            raise InputError("no AUC can be told of days without rows of both classes")
+        return area
+
+    def answers(self, weights: Weights) -> Answers:
+        """What weights `(size,)` answer to all rows there are."""
+        found = evaluate(self.task, weights, self.population, Window())
+        return Answers(
+            scores=_softmax(found.scores)[:, -1].astype(np.float64), labels=found.labels, owner=found.owner,
+            times=np.asarray(self.population.times[found.chosen]), devices=len(self.population),
+        )  # fmt: skip
 
 
 def _softmax(logits: NDArray[np.float32]) -> Scores:

@@ -66,6 +66,10 @@ def test_the_alarm_comes_with_april_and_the_timetable_does_not_move(report: dict
     assert all(april["features"][name]["psi"] < 0.1 for name in ("hour", "weekday", "carrier", "destination"))
 
 
+def test_from_the_alarm_to_the_new_release_on_nearly_all_devices_is_timed(report: dict[str, Any]) -> None:
+    assert 0 < report["alarm_to_release_seconds"] < report["seconds"]["total"]
+
+
 def test_the_released_files_agree_and_answer(report: dict[str, Any]) -> None:
     assert report["onnx"]["max_abs_diff"] <= 1e-5
     assert report["onnx"]["int8_max_abs_diff"] <= 0.05

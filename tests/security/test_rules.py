@@ -37,7 +37,6 @@ from client.policy import Limit
 from client.policyfile import set_paused
 from client.store import AgentStore
 from client.training import train
-from client.updates import is_offered
 from client.updating import TaskUpdate, UpdateReport
 from server import repository as repository_module
 from server.repository import Repository
@@ -53,6 +52,7 @@ from shared.hostile import check_model_file
 from shared.models import Release
 from shared.noise import CipherStream
 from shared.privacy import Cost, PrivacyBudget
+from shared.rollout import chosen
 from shared.rounds import RefusalReport, RoundPlan, TrainReport
 from shared.runtime import open_model
 from shared.tasks import Task, Window
@@ -644,7 +644,7 @@ def test_rule_19_each_release_draws_its_devices_anew() -> None:
     """Else the same unlucky tenth of a fleet would try everything first."""
     tenth = Release(number=1, task="machines", revision=1, version=1, trained_on=Window(), ceiling_bp=1000)
     first, second = (
-        {f"device-{index}" for index in range(2000) if is_offered(replace(tenth, number=number), f"device-{index}")}
+        {f"device-{index}" for index in range(2000) if chosen(replace(tenth, number=number), None, f"device-{index}")}
         for number in (1, 2)
     )
     assert len(first & second) < len(first) / 2

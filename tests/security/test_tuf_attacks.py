@@ -285,5 +285,5 @@ def test_a_renewed_repository_is_followed(works: Works) -> None:
 
 def test_private_keys_are_their_owners_alone(works: Works) -> None:
     files = list(works.federation.keys.iterdir())
-    assert len(files) == 6
+    assert len(files) == 7
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}

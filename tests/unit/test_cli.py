@@ -66,7 +66,7 @@ def test_a_founding_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytes
 def test_publishing_a_task_goes_on_after_a_crash(home: Path, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     federation, store = Federation(home), Store(home / "covey.db")
     with monkeypatch.context() as crash:
-        crash.setattr(store, "add_initial_version", lambda *_: (_ for _ in ()).throw(OSError("power")))
+        crash.setattr(store, "add_initial_version", lambda *_, **__: (_ for _ in ()).throw(OSError("power")))
         with pytest.raises(OSError, match="power"):
             publish(federation, store, task)
     assert publish(federation, store, task) == 1

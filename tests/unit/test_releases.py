@@ -10,7 +10,7 @@ import pytest
 from machines import small_task
 from releasing import URL, DirectoryFetcher, Works, build_works
 
-from client.updates import Updates, fetch_task, is_offered
+from client.updates import Updates, fetch_task
 from server import repository
 from server.releases import (
     create_repository,
@@ -23,6 +23,8 @@ from server.releases import (
     renewal_due,
 )
 from shared.errors import InputError, ReleaseError
+from shared.models import Release
+from shared.rollout import chosen
 
 
 @pytest.fixture
@@ -100,11 +102,13 @@ def test_metadata_holds_no_floats(works: Works) -> None:
 
 
 def test_a_ceiling_offers_a_release_to_its_share_of_devices(works: Works) -> None:
-    release = replace(works.draft(1), ceiling_bp=2500)
-    offered = sum(is_offered(release, f"device-{index}") for index in range(4000))
-    assert 850 < offered < 1150
-    assert not any(is_offered(replace(release, ceiling_bp=0), f"device-{index}") for index in range(100))
-    assert all(is_offered(replace(release, ceiling_bp=10_000), f"device-{index}") for index in range(100))
+    def offered(release: Release, devices: int) -> int:
+        return sum(chosen(release, None, f"device-{index}") == release.number for index in range(devices))
+
+    release = replace(works.draft(1), number=7, ceiling_bp=2500)
+    assert 850 < offered(release, 4000) < 1150
+    assert offered(replace(release, ceiling_bp=0), 100) == 0
+    assert offered(replace(release, ceiling_bp=10_000), 100) == 100
 
 
 def test_a_look_without_news_asks_for_two_files(works: Works) -> None:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from client.drift import count
 from client.light import train
 from server.export import export
+from server.losses import Loss
 from server.plans import plan_round
 from shared import accounting
 from shared.architecture import initial_weights
@@ -27,10 +28,13 @@ from shared.tasks import Window
 from simulations.fleet.population import Packed, Rows, pack
 from simulations.fleet.streams import device_stream
 from simulations.replay import command, watch
+from simulations.replay.answers import exact_loss
 from simulations.replay.command import drift, study
+from simulations.replay.detecting import has_risen, judged
 from simulations.replay.findings import Findings, rows, table
+from simulations.replay.lives import live
 from simulations.replay.months import Calendar, later, seconds, whole
-from simulations.replay.policies import Lived, Outcome, Policy, live
+from simulations.replay.policies import POLICIES, Lived, Outcome, Owners, Policy
 from simulations.replay.watch import Rates, Seen
 from simulations.replay.world import Served, World
 
@@ -197,7 +201,7 @@ def test_alarms_are_counted_over_fresh_noise() -> None:
 def lived(population: Packed) -> dict[Policy, Outcome]:
     world = World(TASK, population, CALENDAR)
     first = world.learn(None, CALENDAR.first)
-    return {which: live(world, which, first, epsilon=50.0) for which in ("never", "monthly", "on alarm")}
+    return {which: live(world, which, first, owners=Owners(epsilon=50.0)) for which in ("never", "monthly", "on alarm")}
 
 
 def test_who_never_learns_again_pays_for_one_campaign_and_the_surveys(lived: dict[Policy, Outcome]) -> None:
@@ -245,7 +249,7 @@ def test_a_budget_forbids_campaigns_and_what_serves_stays(population: Packed) ->
     world = World(TASK, population, CALENDAR)
     first = world.learn(None, CALENDAR.first)
     budget = accounting.epsilon(events_of(3, 0), delta=1e-5) + 1e-9
-    outcome = live(world, "monthly", first, epsilon=budget)
+    outcome = live(world, "monthly", first, owners=Owners(epsilon=budget))
     assert [each.learned for each in outcome.months] == [True, True, False, False, False, False]
     assert [each.refused for each in outcome.months] == [False, False, True, True, True, False]
     assert outcome.epsilon <= budget
@@ -255,18 +259,48 @@ def test_a_budget_forbids_surveys_too(population: Packed) -> None:
     world = World(TASK, population, CALENDAR)
     first = world.learn(None, CALENDAR.first)
     budget = accounting.epsilon(events_of(1, 2), delta=1e-5) + 1e-9
-    outcome = live(world, "on alarm", first, epsilon=budget)
+    outcome = live(world, "on alarm", first, owners=Owners(epsilon=budget))
     assert [each.seen is not None for each in outcome.months] == [True] + [False] * 5
-    blind = live(world, "never", first, epsilon=accounting.epsilon(events_of(1, 0), delta=1e-5) + 1e-9)
+    blind = live(world, "never", first, owners=Owners(epsilon=accounting.epsilon(events_of(1, 0), delta=1e-5) + 1e-9))
     assert all(each.seen is None for each in blind.months)
     with pytest.raises(InputError, match="does not cover the first campaign"):
-        live(world, "never", first, epsilon=0.1)
+        live(world, "never", first, owners=Owners(epsilon=0.1))
 
 
 def test_the_tasks_own_ceiling_holds_whatever_owners_grant(population: Packed) -> None:
     task = small_task(privacy=replace(TASK.privacy, epsilon=accounting.epsilon(events_of(2, 0), delta=1e-5) + 1e-9))
     world = World(task, population, CALENDAR)
-    assert live(world, "monthly", world.learn(None, CALENDAR.first), epsilon=1e6).campaigns == 1
+    assert live(world, "monthly", world.learn(None, CALENDAR.first), owners=Owners(epsilon=1e6)).campaigns == 1
+
+
+def test_who_watches_the_loss_learns_after_it_rose_and_alarms_once(tmp_path: Path) -> None:
+    """Outcomes turn over on the first of May; the score itself moves in June alone."""
+    task = small_task(privacy=replace(TASK.privacy, epsilon=1e5))
+    pack(tmp_path, made(flipped_from=120))
+    world = World(task, Packed(tmp_path), replace(CALENDAR, last=date(2013, 5, 1)))
+    told = live(world, "on loss", world.learn(None, CALENDAR.first), owners=Owners(epsilon=1e5, outcome_noise=0.5))
+    assert [each.learned for each in told.months] == [False, False, True]
+    assert (told.alarms, told.false, told.campaigns) == (1, 0, 1)
+    assert sum(each.blind for each in told.months) == 0
+    assert told.row == told.epsilon
+
+
+def test_a_row_pays_less_than_the_whole_ledger_where_rows_retire(tmp_path: Path) -> None:
+    task = small_task(privacy=replace(TASK.privacy, epsilon=1e5))
+    pack(tmp_path, made())
+    world = World(task, Packed(tmp_path), replace(CALENDAR, last=date(2013, 5, 1)))
+    owners = Owners(epsilon=1e5, row_lifetime_days=30.0)
+    told = live(world, "on loss", world.learn(None, CALENDAR.first), owners=owners)
+    assert told.row < told.epsilon
+    assert told.alarms == 0
+
+
+def test_budgets_blind_who_watches_every_day(population: Packed) -> None:
+    world = World(TASK, population, replace(CALENDAR, last=date(2013, 4, 1)))
+    epsilon = accounting.epsilon(events_of(1, 0), delta=1e-5) + 0.1
+    told = live(world, "on loss", world.learn(None, CALENDAR.first), owners=Owners(epsilon=epsilon))
+    assert 0 < sum(each.blind for each in told.months) < 61
+    assert told.epsilon <= epsilon
 
 
 def outcome(which: Policy, aucs: list[float], *, epsilon: float, learned: tuple[int, ...] = ()) -> Outcome:
@@ -274,11 +308,15 @@ def outcome(which: Policy, aucs: list[float], *, epsilon: float, learned: tuple[
         Lived(month=later(date(2013, 3, 1), index), auc=auc, seen=None, learned=index in learned)
         for index, auc in enumerate(aucs)
     )
-    return Outcome(policy=which, months=months, epsilon=epsilon, training=epsilon, surveys=0.0)
+    return Outcome(
+        policy=which, months=months, epsilon=epsilon, training=epsilon, surveys=0.0, row=epsilon, campaigns=len(learned)
+    )
 
 
 def findings(*outcomes: Outcome, rates: dict[date, Rates] | None = None) -> Findings:
-    return Findings(outcomes=outcomes, rates=rates or {}, unmoved=Rates(surveys=4, alarms=0), threshold=0.1, delta=1e-5)
+    return Findings(
+        outcomes=outcomes, rates=rates or {}, unmoved=Rates(surveys=4, alarms=0), caught=(), threshold=0.1, delta=1e-5
+    )
 
 
 def test_the_cheapest_of_those_that_are_as_good_is_advised() -> None:
@@ -326,7 +364,7 @@ def test_false_alarms_are_those_of_months_that_did_not_move() -> None:
 
 
 def test_a_study_is_told_to_programs_and_to_people(world: World) -> None:
-    found = study(world, epsilon=9.0, draws=2)
+    found = study(world, owners=Owners(epsilon=9.0), draws=2)
     told = list(rows(found))
     names = [row["name"] for row in told]
     assert len(set(names)) == len(names)
@@ -334,12 +372,50 @@ def test_a_study_is_told_to_programs_and_to_people(world: World) -> None:
     values = {row["name"]: row["value"] for row in told}
     assert values["drift.first seen"] == "2013-06"
     assert values["drift.false alarms between odd and even days"] == 0.0
-    assert values["drift.recommendation"] in {"never", "monthly", "on alarm"}
+    assert values["drift.recommendation"] in POLICIES
     text = "\n".join(table(found))
     assert "2013-06" in text
     assert "ALARM" in text
     assert "Recommended: " in text
     assert ("-" in text.split("AUC by month")[1]) == any(each.refused for o in found.outcomes for each in o.months)
+
+
+def a_series(values: list[float]) -> list[Loss]:
+    return [
+        Loss(window=Window(start=day), value=value, deviation=0.01) for day, value in zip(DAYS_OF, values, strict=True)
+    ]
+
+
+DAYS_OF = [str(np.datetime64("2026-01-01") + day) for day in range(60)]
+CALM_DAYS = [0.6, 0.62] * 20
+
+
+def test_detectors_are_judged_by_when_they_alarm_and_where() -> None:
+    risen = [day >= 45 for day in range(60)]
+    found = a_series([*CALM_DAYS, *[0.6] * 5, *[0.9] * 15])
+    early = a_series([*CALM_DAYS[:30], *[0.9] * 6, *[0.3] * 24])
+    told = judged("cusum", "x", [found, early], DAYS_OF, risen)
+    # Three deviations a day, less a half: 2.5, 5, 7.5, and 10 is above 8.
+    assert (told.found, told.late, told.false, told.series) == (1, 3, 1, 2)
+    quiet = judged("cusum", "x", [a_series([0.6, 0.62] * 30)], DAYS_OF, risen)
+    assert (quiet.found, quiet.late, quiet.false) == (0, None, 0)
+
+
+def test_a_rise_is_one_of_the_last_days_above_the_calm_ones() -> None:
+    values = [*CALM_DAYS, *[0.61] * 6, *[0.69] * 14]
+    assert has_risen(a_series(values))
+    assert not has_risen(a_series(values)[:46])
+    assert not has_risen(a_series(values)[:28])
+
+
+def test_a_days_outcomes_are_counted_device_by_device(world: World) -> None:
+    answers = world.answers(initial_weights(TASK))
+    cells = answers.cells(date(2013, 6, 3), bins=10)
+    assert cells.shape == (DEVICES, 2, 10)
+    assert cells.sum(axis=(1, 2)).tolist() == [10, 10, 10]
+    exact = exact_loss(small_task(drift=replace(TASK.drift, outcome_noise_multiplier=1.0)), cells, date(2013, 6, 3))
+    assert exact is not None
+    assert exact.value == pytest.approx(np.log(2), abs=0.15)
 
 
 def invoked(*words: str) -> Any:

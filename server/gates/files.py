@@ -1,10 +1,11 @@
-"""What a model must show before it is signed. Each verdict says what was expected and what was found."""
+"""What a model's file must show before it is signed, on made-up records alone."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from server.gates.verdicts import exact
 from server.records import GateVerdict
 from shared.errors import ReleaseError
 from shared.features import encode_columns
@@ -48,26 +49,21 @@ def _form(fp32: bytes) -> GateVerdict:
 
 
 def _parity(task: Task, found: Scores, expected: Scores) -> GateVerdict:
-    return _at_most("parity with torch", task.gates.max_parity_error, _distance(found, expected), "")
+    return exact("parity with torch", "at most", task.gates.max_parity_error, _distance(found, expected))
 
 
 def _int8_loss(task: Task, found: Scores, expected: Scores) -> GateVerdict:
-    return _at_most("int8 loss", task.gates.max_int8_loss, _distance(found, expected), "")
+    return exact("int8 loss", "at most", task.gates.max_int8_loss, _distance(found, expected))
 
 
 def _bytes(task: Task, fp32: bytes, int8: bytes) -> GateVerdict:
-    return _at_most("size", task.gates.max_bytes, max(len(fp32), len(int8)), " bytes")
+    return exact("size", "at most", task.gates.max_bytes, max(len(fp32), len(int8)), unit=" bytes")
 
 
 def _latency(task: Task, fp32: bytes, feeds: Feeds) -> GateVerdict:
     """The fp32 file's median: int8 serves only where it is faster."""
-    return _at_most("latency", task.gates.max_latency_us, median_us(open_model(fp32), feeds, calls=CALLS), " us")
-
-
-def _at_most(name: str, limit: float, found: float, unit: str) -> GateVerdict:
-    return GateVerdict(
-        name=name, expected=f"at most {limit:,.7g}{unit}", found=f"{found:.4g}{unit}", passed=bool(found <= limit)
-    )
+    found = median_us(open_model(fp32), feeds, calls=CALLS)
+    return exact("latency", "at most", task.gates.max_latency_us, found, unit=" us")
 
 
 def _distance(found: Scores, expected: Scores) -> float:

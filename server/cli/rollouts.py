@@ -1,0 +1,104 @@
+"""`covey rollout`: how far a release has come, and an operator's hand on it."""
+
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from server.cli.base import AsJson, ago, command_line, opened, print_json, print_table, the_task
+from server.underway import Serving, StageShown, UnderWay, under_way
+from shared.rollout import Rollout
+
+ACTS = ("pause", "resume", "advance", "halt")
+
+
+def rollout(
+    context: typer.Context,
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="[pause|resume|advance|halt]", help="What to do.", show_default="show how far it is"),
+    ] = None,
+    task: Annotated[str | None, typer.Argument(help="The task.", show_default="the only one")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how far the newest release has come, or pause, resume, advance or halt it."""
+    act = what if what in ACTS else None
+    if act is None and task is not None:
+        raise typer.BadParameter(f"{what!r} is none of {', '.join(ACTS)}; to see a task's rollout, name the task alone")
+    with opened(context) as (federation, store):
+        found = the_task(store, task if act else what)
+        if act is not None:
+            signed = _act(act)(federation, store, found, command=command_line(context))
+            _say(act, signed, as_json=as_json)
+            return
+        shown = under_way(store, found)
+    if as_json:
+        print_json(shown)
+    else:
+        show(shown)
+
+
+def _act(name: str) -> Callable[..., Rollout]:
+    from server import rollout_acts
+
+    acts = {
+        "pause": rollout_acts.pause, "resume": rollout_acts.resume, "advance": rollout_acts.advance,
+        "halt": rollout_acts.halt,
+    }  # fmt: skip
+    return acts[name]
+
+
+def _say(act: str, signed: Rollout, *, as_json: bool) -> None:
+    if as_json:
+        print_json(signed)
+        return
+    says = {
+        "pause": "is paused; one that fails is halted all the same",
+        "resume": "goes on",
+        "advance": "is complete" if signed.state == "complete" else f"goes to {signed.share_bp / 100:g} % of the fleet",
+        "halt": "is halted: devices go back to the release before when they next look",
+    }
+    typer.echo(f"Release {signed.release} of {signed.task} {says[act]}.")
+
+
+def show(found: UnderWay) -> None:
+    """Print how far a release has come, for people."""
+    reach = sum(each.meant for each in found.serving if each.release == found.release)
+    what = "went to everyone at once" if found.state == "unstaged" else f"is {found.state}"
+    typer.echo(
+        f"Release {found.release} of {found.task} (version {found.version}) {what}:"
+        f" {reach} of {found.devices} devices, a share of {found.share_bp / 100:g} %."
+    )
+    now = time.time()
+    if found.stages:
+        typer.echo("")
+        print_table(("STAGE", "DEVICES", "OPENED"), [_stage(each, now) for each in found.stages], empty="")
+    typer.echo("")
+    headers = ("RELEASE", "VERSION", "MEANT FOR", "RUN BY", "THEY SAY")
+    print_table(headers, [_serving(each) for each in found.serving], empty="No device is approved yet.")
+    if found.steps:
+        typer.echo("")
+        rows = [
+            (ago(step.at, now), f"{step.rollout.share_bp / 100:g} %", step.rollout.state, step.why)
+            for step in found.steps
+        ]
+        print_table(("SIGNED", "SHARE", "STATE", "WHY"), rows, empty="")
+    if found.next is not None:
+        words = {
+            "wait": "Waits",
+            "open": "Opens the next stage",
+            "complete": "Completes",
+            "halt": "Halts",
+            "ask": "Asks",
+        }
+        typer.echo(f"\n{words[found.next.act]}: {found.next.why}.")
+
+
+def _stage(stage: StageShown, now: float) -> tuple[object, ...]:
+    return f"{stage.percent:g} %", stage.devices, ago(stage.opened_at, now) if stage.opened_at else "-"
+
+
+def _serving(each: Serving) -> tuple[object, ...]:
+    said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(each.said.items()))
+    return each.release, each.version, each.meant, each.running, said or "-"

@@ -1,0 +1,104 @@
+"""`covey promote` and `covey rollout`: what a person reads, what a program reads, what the audit log keeps."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rolling import Fleet, build_fleet
+
+from server import __main__ as covey_main
+from server.promotion import Way
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    fleet = build_fleet(tmp_path)
+    fleet.promote(1, Way(everyone=True))
+    return fleet
+
+
+@pytest.fixture
+def run(fleet: Fleet, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `covey` in process; its exit status, and what it wrote to stdout and stderr."""
+
+    def covey(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["covey", *words, "--home", str(fleet.federation.home)])
+        with pytest.raises(SystemExit) as left:
+            covey_main.main()
+        return (int(left.value.code or 0), *capsys.readouterr())
+
+    return covey
+
+
+def test_promoting_says_who_gets_it_first_and_the_view_shows_how_it_fares(fleet: Fleet, run: Run) -> None:
+    version = str(fleet.version(2))
+    status, said, _ = run("promote", version)
+    assert status == 0
+    assert "is release 2 of machines: 2 of 20 devices first; `covey rollout machines` shows how it fares" in said
+    fleet.say(fleet.inside)
+    status, said, _ = run("rollout")
+    assert status == 0
+    lines = [line.split() for line in said.splitlines()]
+    assert lines[0][:3] == ["Release", "2", "of"]
+    assert ["10", "%", "2", "0", "s", "ago"] in lines
+    assert ["2", "3", "2", "2", "2", "serves"] in lines
+    assert any(line[:2] == ["Waits:", "the"] for line in lines)
+
+
+def test_a_program_reads_the_same(fleet: Fleet, run: Run) -> None:
+    fleet.promote(2)
+    shown = json.loads(run("rollout", "machines", "--json")[1])
+    assert (shown["state"], shown["devices"], shown["share_bp"]) == ("rolling", 20, fleet.document.share_bp)
+    assert [stage["devices"] for stage in shown["stages"]] == [2, 10, 20]
+    assert [(each["release"], each["meant"]) for each in shown["serving"]] == [(2, 2), (1, 18)]
+    assert shown["next"]["act"] == "wait"
+
+
+def test_what_was_not_staged_is_shown_too(run: Run) -> None:
+    assert "Release 1 of machines (version 2) went to everyone at once: 20 of 20 devices" in run("rollout")[1]
+
+
+@pytest.mark.parametrize("act", ["pause", "advance", "halt"])
+def test_an_act_is_signed_said_and_kept_with_its_command(act: str, fleet: Fleet, run: Run) -> None:
+    fleet.promote(2)
+    status, said, _ = run("rollout", act, "machines")
+    assert status == 0
+    assert said.startswith("Release 2 of machines ")
+    entry = fleet.store.audit_log()[0]
+    assert (entry.actor, entry.act) == ("operator", act)
+    assert f"rollout {act} machines" in entry.command
+
+
+def test_a_paused_rollout_is_resumed_in_json(fleet: Fleet, run: Run) -> None:
+    fleet.promote(2)
+    assert run("rollout", "pause")[0] == 0
+    assert json.loads(run("rollout", "resume", "--json")[1])["state"] == "rolling"
+
+
+def test_a_word_that_is_no_act_is_refused(run: Run) -> None:
+    status, _, said = run("rollout", "stop", "machines")
+    assert status != 0
+    assert "none of pause, resume, advance, halt" in said
+
+
+@pytest.mark.parametrize(("words", "stages"), [(("--all",), 0), (("--percent", "25"), 5), (("--shadow",), 2)], ids=str)
+def test_an_operator_chooses_how_far_a_release_goes_first(
+    words: tuple[str, ...], stages: int, fleet: Fleet, run: Run
+) -> None:
+    assert run("promote", str(fleet.version(2)), *words)[0] == 0
+    assert len(fleet.inside if fleet.release.staged else ()) == stages
+
+
+def test_a_percent_beside_all_is_refused_in_one_line(fleet: Fleet, run: Run) -> None:
+    status, _, said = run("promote", str(fleet.version(2)), "--all", "--percent", "10")
+    assert status == 1
+    assert said.startswith("covey: a release for everyone has no canary")
+
+
+def test_withdrawing_what_is_on_its_way_halts_it(fleet: Fleet, run: Run) -> None:
+    fleet.promote(2)
+    assert "Release 2 is withdrawn; version 2 is in force as release 1" in run("withdraw", "2")[1]
+    assert fleet.document.state == "halted"
