@@ -6,7 +6,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test proofs tui check coverage bench load faults audit attacks fuzz soak screenshots clean
+.PHONY: help demo test proofs tui check coverage bench load faults audit attacks fuzz rollouts soak screenshots clean
 
 help: ## List the commands.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -62,11 +62,17 @@ attacks: $(READY) ## Attack a federation as its members, and its updates as thei
 fuzz: $(READY) ## A million inputs that nobody would write, on everything that parses (about 15 minutes).
 	@$(BIN)/python -m simulations.fuzz
 
+rollouts: $(READY) ## Send six kinds of bad candidates to a real fleet, past the gates, and print how far each came (about 5 minutes).
+	@$(BIN)/covey-sim rollout
+
 soak: $(READY) ## Thirty minutes of predictions through swaps, kills and a coordinator that goes away.
 	@$(BIN)/python -m simulations.soak --minutes 30
 
 screenshots: $(READY) ## Draw the terminal UI's screenshots from what the demo left behind.
 	@$(BIN)/python -m simulations.screenshots --home demo/federation --out docs/images
+
+docs: $(READY) ## Build the documentation into site/, every link checked.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## Remove what the demo and the tests left behind; .venv stays.
 	@rm -rf demo soak reports .pytest_cache .ruff_cache .hypothesis

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from server.config import Federation, default_home
+from server.config import Federation, default_home, only_reads
 from shared.endings import one_line
 from shared.errors import InputError
 
@@ -33,18 +33,23 @@ def open_terminal(options: Sequence[str]) -> None:
 
     from server.tui.app import run
 
-    run(federation)
+    run(
+        federation,
+        read_only="--read-only" in options or only_reads(),
+        ascii_only=True if "--ascii" in options else None,
+    )
 
 
 def home_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """`--home DIR` and `-v`, wherever they were typed; and the command with what is its own."""
+    """`--home DIR` and the other options before a command, wherever they were typed; and the command with what is its own."""
     first: list[str] = []
     rest: list[str] = []
     words = iter(arguments)
     for word in words:
         if word == "--home":
             first += [word, next(words, "")]
-        elif word.startswith("--home=") or word in {"-v", "--verbose"}:
+        # After a command, --ascii is the command's own.
+        elif word.startswith("--home=") or word in {"-v", "--verbose", "--read-only", *(() if rest else ("--ascii",))}:
             first.append(word)
         else:
             rest.append(word)

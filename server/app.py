@@ -6,10 +6,12 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from server.config import Federation
-from server.records import CampaignRequest, Run, SurveyRequest
+from server.evaluations import run_evaluation
+from server.records import CampaignRequest, EvaluationRequest, Run, SurveyRequest
 from server.rounds import run_campaign, stopped
 from server.store import Store
 from server.surveys import run_survey
+from server.tracing import span
 from shared import wire
 from shared.errors import CoveyError
 
@@ -32,7 +34,8 @@ def conduct(grid: Grid, store: Store, run: Run) -> None:
     if run.state == "queued":
         store.set_run_state(run.id, "running")
     try:
-        _do(grid, store, run)
+        with span("campaign" if run.kind == "train" else run.kind, run=run.id, task=run.task):
+            _do(grid, store, run)
     except CoveyError as error:
         store.set_run_state(run.id, "failed", str(error))
         raise
@@ -42,5 +45,7 @@ def conduct(grid: Grid, store: Store, run: Run) -> None:
 def _do(grid: Grid, store: Store, run: Run) -> None:
     if run.kind == "train":
         run_campaign(grid, store, run, wire.from_json(CampaignRequest, run.request.encode()))
+    elif run.kind == "evaluate":
+        run_evaluation(grid, store, run, wire.from_json(EvaluationRequest, run.request.encode()))
     else:
         run_survey(grid, store, run, wire.from_json(SurveyRequest, run.request.encode()))

@@ -85,9 +85,9 @@ class Conductor:
 
     def _tell_news(self) -> None:
         """Wake the resting polls when something changed that a device may ask for; rounds' progress is not that."""
-        release, roster, tasks = self._store.news()
-        # A number that grows with each release and each roster tells devices to look; what they find is signed.
-        self.release = release + roster
+        release, roster, rollouts, tasks = self._store.news()
+        # A number that grows with each release, roster and rollout tells devices to look; what they find is signed.
+        self.release = release + roster + rollouts
         news = (self.release, tasks, [(name, state) for name, state, _ in self._states])
         if news != self._news:
             self._news = news

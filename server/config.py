@@ -48,6 +48,11 @@ class Federation:
         return self.home / "coordinator.lock"
 
     @property
+    def rollout_lock(self) -> Path:
+        """Held while a rollout's next step is decided and signed."""
+        return self.home / "rollout.lock"
+
+    @property
     def tls(self) -> Path:
         """The certificate authority and the server's certificate: `ca.crt`, `ca.key`, `server.crt`, `server.key`."""
         return self.home / "tls"
@@ -87,6 +92,15 @@ class Federation:
             raise InputError(f"{self.settings_file} cannot be read: {error.strerror}") from None
         except WireError as error:
             raise InputError(f"{self.settings_file} cannot be used: {error}") from None
+
+
+READ_ONLY = "COVEY_READ_ONLY"
+"""Set to 1 in the environment, it makes every session one that only reads."""
+
+
+def only_reads() -> bool:
+    """Whether the environment says that this session only reads."""
+    return os.environ.get(READ_ONLY, "").lower() not in {"", "0", "false", "no", "off"}
 
 
 def default_home() -> Path:

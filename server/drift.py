@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.drift import CONTRACT, OUTCOMES, SCORE, Bins, DriftReport, Histogram, Shift, SurveyPlan, edges_of
+from shared.drift import CELLS, SCORE, Bins, DriftReport, Histogram, Shift, SurveyPlan, edges_of
 from shared.errors import InputError, WireError
 from shared.tasks import DriftSettings, Task
 
@@ -41,10 +41,11 @@ def check(report: DriftReport, task: Task, plan: SurveyPlan) -> None:
     if [histogram.name for histogram in report.histograms] != [bins.name for bins in expected]:
         raise WireError("drift report does not hold the histograms that were asked for")
     for histogram, bins in zip(report.histograms, expected, strict=True):
-        _check_histogram(histogram, bins)
+        check_histogram(histogram, bins)
 
 
-def _check_histogram(histogram: Histogram, bins: Bins) -> None:
+def check_histogram(histogram: Histogram, bins: Bins) -> None:
+    """Raise `WireError` unless a histogram was counted between these edges, with this noise, of rows that can be."""
     if histogram.edges != bins.edges or len(histogram.counts) != bins.size:
         raise WireError(f"histogram {bins.name!r} was not counted between the survey's edges")
     if not math.isclose(histogram.noise, bins.noise):
@@ -61,10 +62,11 @@ def merge(reports: Sequence[DriftReport], task: Task, plan: SurveyPlan) -> tuple
     """
     for report in reports:
         check(report, task, plan)
-    return tuple(_merge(histograms) for histograms in zip(*(report.histograms for report in reports), strict=True))
+    return tuple(add_up(histograms) for histograms in zip(*(report.histograms for report in reports), strict=True))
 
 
-def _merge(histograms: Sequence[Histogram]) -> Histogram:
+def add_up(histograms: Sequence[Histogram]) -> Histogram:
+    """The sum of histograms of the same bins: counts add, and so do the noise's variances."""
     counts = zip(*(histogram.counts for histogram in histograms), strict=True)
     return Histogram(
         name=histograms[0].name,
@@ -77,7 +79,7 @@ def _merge(histograms: Sequence[Histogram]) -> Histogram:
 def shifts(reference: Sequence[Histogram], current: Sequence[Histogram], *, devices: int) -> tuple[Shift, ...]:
     """How far each distribution that both windows hold has moved; `devices` answered for the current one.
 
-    The cells of the contract and of the outcomes are figures by themselves. Raises `InputError` if the two were not
+    The cells of the contract, the outcomes and the agreement are figures by themselves. Raises `InputError` if the two were not
     counted alike.
     """
     pairs = zip(distributions(reference), distributions(current), strict=False)
@@ -86,7 +88,7 @@ def shifts(reference: Sequence[Histogram], current: Sequence[Histogram], *, devi
 
 def distributions(histograms: Iterable[Histogram]) -> tuple[Histogram, ...]:
     """The histograms of the score and of columns, which may move."""
-    return tuple(histogram for histogram in histograms if histogram.name not in (CONTRACT, OUTCOMES))
+    return tuple(histogram for histogram in histograms if histogram.name not in CELLS)
 
 
 def _shift(reference: Histogram, current: Histogram, *, devices: int) -> Shift:

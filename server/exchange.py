@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
+from server.tracing import span
 from shared import messages
 from shared.errors import WireError
 from shared.rounds import RefusalReport
@@ -42,10 +43,20 @@ def exchange(
 
     `watch` sees the replies at every look and returns False to stop waiting.
     """
-    pushed = zip(invitations, grid.push_messages(list(invitations.values())), strict=True)
+    with span("ask", devices=len(invitations)):
+        pushed = list(zip(invitations, grid.push_messages(list(invitations.values())), strict=True))
     waiting = {message_id: name for name, message_id in pushed if message_id}
     replies = Replies(failures={name: "not delivered" for name in invitations if name not in waiting.values()})
-    end = time.monotonic() + deadline_seconds
+    with span("wait", devices=len(waiting)) as waited:
+        _collect(grid, waiting, replies, goal=goal, end=time.monotonic() + deadline_seconds, watch=watch)
+        waited.note(answered=len(replies.contents), refused=len(replies.refusals), failed=len(replies.failures))
+    return replies
+
+
+def _collect(
+    grid: Grid, waiting: dict[str, str], replies: Replies, *, goal: int, end: float, watch: Callable[[Replies], bool]
+) -> None:
+    """Sort what comes in, until `end` on the monotonic clock at the latest; `waiting` is names by message."""
     while waiting and len(replies.contents) < goal and watch(replies):
         for message in grid.pull_messages(list(waiting)):
             name = waiting.pop(message.metadata.reply_to_message_id, None)
@@ -57,7 +68,6 @@ def exchange(
             time.sleep(PAUSE_SECONDS)
     replies.failures.update(dict.fromkeys(waiting.values(), "no answer in time"))
     watch(replies)
-    return replies
 
 
 def _sort(replies: Replies, name: str, message: Message) -> None:

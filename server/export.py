@@ -1,12 +1,13 @@
 """A version's weights as one self-contained ONNX file: raw record in, class probabilities out.
 
 The preprocessing is inside the graph, so a device cannot prepare a record in another way than training did.
-Only operators of the standard domain occur. `server/gates.py` holds every file against PyTorch.
+Only operators of the standard domain occur. `server/gates/files.py` holds every file against PyTorch.
 """
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, ValueInfoProto, checker, helper
+from onnx import ModelProto, TensorProto, ValueInfoProto, checker, helper, load_model_from_string
 
 from server.graph import Block, Sketch, draw_features
 from shared.architecture import split
@@ -21,11 +22,16 @@ OPSET = 19
 
 IR_VERSION = 9
 
+CARD = "card"
+"""The name under which a model's metadata holds its card."""
 
-def export(task: Task, weights: NDArray[np.float32], *, version: int, precision: Precision = "fp32") -> bytes:
+
+def export(
+    task: Task, weights: NDArray[np.float32], *, version: int, precision: Precision = "fp32", card: str = ""
+) -> bytes:
     """The model of flat `weights`, shape `(size,)`; equal arguments give equal bytes.
 
-    `int8` keeps each row of a weight matrix in bytes beside its scale. Arithmetic stays in float: for
+    `card` travels inside it: what the version is for, what it learned from and what is known of it. `int8` keeps each row of a weight matrix in bytes beside its scale. Arithmetic stays in float: for
     networks of this size that is smaller, as fast, and more exact than quantized activations are.
     """
     _require_exact(task, weights)
@@ -34,7 +40,22 @@ def export(task: Task, weights: NDArray[np.float32], *, version: int, precision:
     logits = _network(sketch, blocks, task.architecture.image, list(split(weights, task)), precision)
     sketch.add("Softmax", logits, axis=1)
     sketch.nodes[-1].output[0] = SCORES
-    return _model(sketch, task, version).SerializeToString(deterministic=True)
+    return _model(sketch, task, version, card).SerializeToString(deterministic=True)
+
+
+def same_content(one: bytes, other: bytes) -> bool:
+    """Whether two files answer alike and name the same version; what their cards say does not matter."""
+    return _without_card(one) == _without_card(other)
+
+
+def _without_card(data: bytes) -> bytes | None:
+    """A file without its card; None for what is no ONNX file."""
+    try:
+        model = load_model_from_string(data)
+    except DecodeError:
+        return None
+    helper.set_model_props(model, {prop.key: prop.value for prop in model.metadata_props if prop.key != CARD})
+    return model.SerializeToString(deterministic=True)
 
 
 def _network(
@@ -83,14 +104,15 @@ def _matrix(sketch: Sketch, weight: NDArray[np.float32], precision: Precision) -
     return sketch.add("DequantizeLinear", np.rint(weight / scale).astype(np.int8), scale.ravel(), axis=0)
 
 
-def _model(sketch: Sketch, task: Task, version: int) -> ModelProto:
+def _model(sketch: Sketch, task: Task, version: int, card: str) -> ModelProto:
     outputs = [_rows(SCORES, TensorProto.FLOAT, len(task.label.classes))]
     inputs = [_rows("numbers", TensorProto.FLOAT, len(task.numbers))]
     if task.texts:
         inputs.append(_rows("texts", TensorProto.STRING, len(task.texts)))
     graph = helper.make_graph(sketch.nodes, task.name, inputs, outputs, sketch.constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    helper.set_model_props(model, {"task": task.name, "revision": str(task.revision), "version": str(version)})
+    props = {"task": task.name, "revision": str(task.revision), "version": str(version)}
+    helper.set_model_props(model, props | ({CARD: card} if card else {}))
     checker.check_model(model, full_check=True)
     return model
 

@@ -18,7 +18,7 @@ from shared.files import write_secret
 _PRIVATE = 0o700
 
 
-def found(home: Path, settings: Settings) -> Federation:
+def found(home: Path, settings: Settings, *, command: str = "") -> Federation:
     """Make a federation at `home`; raise `InputError` if something is there already.
 
     It is built beside its place and moved there last, so a failure leaves nothing half made.
@@ -27,7 +27,7 @@ def found(home: Path, settings: Settings) -> Federation:
     home.parent.mkdir(parents=True, exist_ok=True)
     staging = home.parent / f".{home.name}.founding-{os.getpid()}"
     try:
-        _build(Federation(staging), settings)
+        _build(Federation(staging), settings, command)
         staging.rename(home)
     except OSError as error:
         raise InputError(f"federation cannot be made at {home}: {error.strerror}") from None
@@ -43,7 +43,7 @@ def _refuse_existing(home: Path) -> None:
         raise InputError(f"{home} is not an empty directory; choose another one")
 
 
-def _build(federation: Federation, settings: Settings) -> None:
+def _build(federation: Federation, settings: Settings, command: str) -> None:
     for directory in (federation.home, federation.tls, federation.keys, federation.logs):
         directory.mkdir(mode=_PRIVATE)
     federation.settings_file.write_text(_toml(settings), encoding="utf-8")
@@ -51,7 +51,7 @@ def _build(federation: Federation, settings: Settings) -> None:
     create_server_certificate(federation.tls, hosts=[settings.host])
     _create_secrets(federation)
     _create_repository(federation)
-    _create_store(federation, settings)
+    _create_store(federation, settings, command)
 
 
 def _create_secrets(federation: Federation) -> None:
@@ -69,9 +69,9 @@ def _create_repository(federation: Federation) -> None:
     create_repository(federation)
 
 
-def _create_store(federation: Federation, settings: Settings) -> None:
+def _create_store(federation: Federation, settings: Settings, command: str) -> None:
     store = Store(federation.database)
-    store.audit("operator", "init", f"federation {settings.name}")
+    store.audit("operator", "init", f"federation {settings.name}", command=command)
     store.close()
     federation.database.chmod(0o600)
 

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,13 @@ FleetCall = Callable[[str, bytes, Device], Answer]
 log = logging.getLogger(__name__)
 
 
+def kind_of(path: str) -> str:
+    """What a request is about, in one of a few words: paths are anybody's to choose."""
+    kinds = {FLEET: "fleet", "/tuf/": "releases", "/covey/ca.crt": "authority", "/health": "health"}
+    kinds |= {"/covey/enrol": "enrolment", "/covey/installed": "report", sequence.PATH: "sequence"}
+    return next((kind for start, kind in kinds.items() if path.startswith(start)), "other")
+
+
 class Refused(Exception):
     """A request that goes no further: its status, a reason for the machine, a sentence for the person."""
 
@@ -97,21 +105,26 @@ class Gateway:
         self._replays = Replays(seconds=2 * signing.WINDOW_SECONDS)
         self._known: dict[bytes, Device] = {}
         self._stamp = (-1, -1)
-        self.traffic = Traffic()
+        self.traffic, self.requests = Traffic(), Counter[tuple[str, str]]()
         self.release = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; anything that is not HTTP is dropped."""
         if scope["type"] != "http":
             return
+        kind, outcome = kind_of(scope["path"]), "served"
         try:
             await self._route(scope, receive, send)
         except Refused as refusal:
+            outcome = refusal.reason
             log.info("%s %r refused: %s", scope["method"], scope["path"], refusal.reason)
             document = {"reason": refusal.reason, "detail": refusal.detail}
             await answer(send, refusal.status, document, covey_release=str(self.release), connection="close")
         except Gone:
+            outcome = "given-up"
             log.debug("%s %r was given up by its sender", scope["method"], scope["path"])
+        finally:
+            self.requests[kind, outcome] += 1
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["method"], scope["path"]:

@@ -49,6 +49,11 @@ class Listener:
                 raise RuntimeError("a listener ended before it started")
             await asyncio.sleep(0.01)
 
+    def take_up(self, federation: Federation) -> None:
+        """Show new connections the certificate that lies there now; those that are open keep theirs."""
+        if context := self._server.config.ssl:
+            context.load_cert_chain(federation.tls / "server.crt", federation.tls / "server.key")
+
     async def stop(self) -> None:
         """Finish what is in flight and close."""
         self._server.should_exit = True

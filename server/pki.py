@@ -87,6 +87,12 @@ def fingerprint(certificate: Path) -> str:
     return hashlib.sha256(_load(certificate).public_bytes(serialization.Encoding.DER)).hexdigest()
 
 
+def validity(certificate: Path) -> tuple[dt.datetime, dt.datetime]:
+    """From when until when a PEM certificate is good, in UTC; raise `InputError` if it is missing or damaged."""
+    found = _load(certificate)
+    return found.not_valid_before_utc, found.not_valid_after_utc
+
+
 def _load(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())

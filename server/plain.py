@@ -13,6 +13,7 @@ from server.exchange import Replies, exchange
 from server.records import CampaignRequest
 from server.robust import aggregate, cast_votes
 from server.strategy import check_update
+from server.tracing import span
 from shared import messages
 from shared.aggregation import Aggregation
 from shared.compression import decode, most_bytes, public_seed
@@ -47,10 +48,11 @@ def ask(
         grid, invite(cohort, content, "train", group=str(plan.number)),
         goal=len(cohort), deadline_seconds=request.deadline_seconds, watch=watch,
     )  # fmt: skip
-    updates, within = validate(replies, plan, len(weights))
-    update = None
-    if len(updates) >= max(1, request.quorum):
-        update = _combine(plan, request, updates, key=key, owners=owners, size=len(weights), replies=replies)
+    with span("aggregate", answers=len(replies.contents)):
+        updates, within = validate(replies, plan, len(weights))
+        update = None
+        if len(updates) >= max(1, request.quorum):
+            update = _combine(plan, request, updates, key=key, owners=owners, size=len(weights), replies=replies)
     return Answer(
         returned=tuple(sorted(updates)), replies=replies, update=update,
         within=central.noisy_share(plan, within) if update is not None else None,

@@ -5,8 +5,10 @@ from dataclasses import fields, replace
 from typing import Any
 
 from server import choices
+from server.heldout import default_window, learned, require_held_out
 from server.planfile import CHANGED, PlanFile, fingerprint, with_numbers
-from server.records import CampaignRequest, SurveyRequest
+from server.records import CampaignRequest, EvaluationRequest, SurveyRequest
+from server.shadow import surveyed
 from server.store import Store
 from shared import wire
 from shared.aggregation import Aggregation
@@ -82,18 +84,49 @@ def _planned_task(store: Store, plan: PlanFile) -> Task:
 
 def survey(
     store: Store, task: Task, *, window: Window, role: SurveyRole, features: bool, quorum: int | None,
-    deadline_seconds: float,
+    deadline_seconds: float, shadow: bool = False,
 ) -> SurveyRequest:  # fmt: skip
-    """A survey about the release in force; raise `InputError` if there is none."""
-    releases = store.releases(task.name)
-    if not releases:
+    """A survey about the release in force; raise `InputError` if there is none.
+
+    With `shadow`, of how often the newest release agrees with the one that it gives way to, where it is tried beside that.
+    """
+    before, beside = surveyed(store, task, shadow=shadow)
+    if before is None:
         raise InputError(f"task {task.name!r} has no release to survey; `covey promote` makes one")
+    if before.revision != task.revision:
+        raise InputError(
+            f"release {before.number} answers revision {before.revision} of {task.name!r}, which is at revision "
+            f"{task.revision} now: promote a version of it first"
+        )
     fleet = fleet_size(store)
     enough = max(1, -(-fleet // 2)) if quorum is None else quorum
     return SurveyRequest(
-        task=task.name, release=releases[-1].number, window=window, role=role, features=features,
+        task=task.name, release=before.number, window=window, role=role, features=features,
         quorum=enough, deadline_seconds=deadline_seconds, contract=features and bool(task.contract.rules),
         outcomes=features and task.drift.outcome_noise_multiplier is not None,
+        shadow=beside.number if beside else None,
+    )  # fmt: skip
+
+
+def evaluation(
+    store: Store, task: Task, *, version: int | None, window: Window | None, quorum: int | None, deadline_seconds: float
+) -> EvaluationRequest:
+    """An evaluation of the newest version unless another is named, by default on all rows after the last it learned.
+
+    Raise `InputError` if the task allows none, or the version has learned rows of the window.
+    """
+    if task.evaluation is None:
+        raise InputError(
+            f"task {task.name!r} has no [evaluation] table, so devices would refuse; sign a revision with one"
+        )
+    number = base_of(store, task, version)
+    known = learned(store.version(number), store.versions(task.name), store.runs())
+    asked = default_window(known) if window is None else window
+    require_held_out(task, number, asked, known)
+    enough = max(1, -(-fleet_size(store) // 2)) if quorum is None else quorum
+    return EvaluationRequest(
+        task=task.name, version=number, window=asked, noise_multiplier=task.evaluation.noise_multiplier,
+        quorum=enough, deadline_seconds=deadline_seconds,
     )  # fmt: skip
 
 

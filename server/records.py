@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shared import wire
-from shared.drift import Histogram, RuleCount, Shift, SurveyRole
+from shared.drift import Histogram, RuleCount, Shift
 from shared.enrolment import Bucket
 from shared.health import Health
 from shared.modes import Mode
@@ -15,6 +15,9 @@ from shared.training import Training
 DeviceState = Literal["pending", "approved", "revoked"]
 RunKind = Literal["train", "survey", "evaluate"]
 RunState = Literal["queued", "running", "stopping", "finished", "stopped", "failed"]
+
+SurveyKind = Literal["reference", "current", "canary"]
+"""What a release was trained on, what is seen now, or that on both sides of a rollout's share."""
 
 ACTIVE: tuple[RunState, ...] = ("queued", "running", "stopping")
 
@@ -63,17 +66,21 @@ class CampaignRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurveyRequest:
-    """What an operator asks for when surveying drift; requests of 0.1.0 asked for neither rules nor outcomes."""
+    """What an operator asks for when surveying drift; requests of 0.1.0 asked for neither rules nor outcomes.
+
+    `shadow` is a release that is compared with the survey's, on devices that try it beside that.
+    """
 
     task: str
     release: int
     window: Window
-    role: SurveyRole
+    role: SurveyKind
     features: bool
     quorum: int
     deadline_seconds: float
     contract: bool = False
     outcomes: bool = False
+    shadow: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,16 +114,35 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One figure of the devices that run a new release, beside the others' under the one before.
+
+    `chance` is how often devices placed at random lie so far apart where the release makes no difference; `alarm` says
+    that it stands against the release, and `says` what was found, in words. It is `untold` where rows are too few.
+    """
+
+    name: Literal["AUC", "group gap", "score drift"]
+    canary: float
+    control: float
+    chance: float
+    alarm: bool
+    says: str
+    untold: bool = field(default=False, metadata=wire.LEFT_OUT_WHEN_EMPTY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SurveyResult:
     """The merged answer to one survey: noisy counts summed over devices, and the shifts against the reference.
 
-    `rules` names the counts of the contract as the task was signed when they were made.
+    `rules` names the counts of the contract as the task was signed when they were made. A canary's survey keeps the
+    counts of the devices that do not run its release as `control`, and how both compare as `evidence`. `shadow` is the
+    release whose answers were compared with the survey's, if one was.
     """
 
     run_id: int
     task: str
     release: int
-    role: SurveyRole
+    role: SurveyKind
     window: Window
     devices: int
     histograms: tuple[Histogram, ...]
@@ -124,15 +150,22 @@ class SurveyResult:
     rules: tuple[RuleCount, ...] = ()
     alarm: bool = False
     at: float
+    control: tuple[Histogram, ...] = field(default=(), metadata=wire.LEFT_OUT_WHEN_EMPTY)
+    evidence: tuple[Comparison, ...] = field(default=(), metadata=wire.LEFT_OUT_WHEN_EMPTY)
+    shadow: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationRequest:
-    """What an operator asks for when having a version evaluated on rows that it did not learn."""
+    """What an operator asks for when having a version evaluated on rows that it did not learn.
+
+    `noise_multiplier` is the signed task's, kept so that what it cost is known under later revisions too.
+    """
 
     task: str
     version: int
     window: Window
+    noise_multiplier: float
     quorum: int
     deadline_seconds: float
 
@@ -154,12 +187,26 @@ class EvaluationResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateVerdict:
-    """One test of a candidate: what was expected, what was found, and whether that passes."""
+    """One test of a candidate: what was expected, what was found, and whether that passes.
+
+    `undecided` is one that failed because nothing was measured, or because the interval holds the limit.
+    """
 
     name: str
     expected: str
     found: str
     passed: bool
+    undecided: bool = field(default=False, metadata=wire.LEFT_OUT_WHEN_EMPTY)
+
+    def __post_init__(self) -> None:
+        """Refuse to pass what is not decided."""
+        if self.passed and self.undecided:
+            raise ValueError("what is undecided is not passed")
+
+    @property
+    def state(self) -> Literal["passed", "failed", "undecided"]:
+        """The verdict in one word."""
+        return "passed" if self.passed else "undecided" if self.undecided else "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,11 +243,12 @@ class RolloutStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceHealth:
-    """What a device last said of a release on made-up records."""
+    """What a device last said of a release on made-up records, and since when it says so (0 where that is not known)."""
 
     device: str
     at: float
     health: Health
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

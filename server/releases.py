@@ -4,6 +4,7 @@
 # TUF documents these names here, though its modules do not mark them as exported.
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,12 +18,16 @@ from shared import wire
 from shared.delta import make_delta
 from shared.errors import InputError, ReleaseError
 from shared.models import Artifact, Release
+from shared.rollout import PATH as ROLLOUT
 from shared.roster import PATH as ROSTER
 from shared.roster import Roster
 from shared.tasks import Task
 
 MODEL, DELTA = "fp32.onnx", "delta.bin"
 WORTH_WHILE = 0.9
+
+LIFTED = "covey-lifted"
+"""In the signed targets, after a backup was restored: the number that every later release's lies above."""
 
 
 def create_repository(federation: Federation) -> None:
@@ -68,10 +73,7 @@ def signed_roster(federation: Federation) -> Roster | None:
 
 def _roster(federation: Federation, targets: Targets) -> Roster | None:
     target = targets.targets.get(ROSTER)
-    if target is None:
-        return None
-    artifact = Artifact(path=ROSTER, sha256=target.hashes["sha256"], bytes=target.length)
-    return wire.from_json(Roster, _signed_file(federation, artifact), what=ROSTER)
+    return wire.from_json(Roster, read_signed(federation, target), what=ROSTER) if target else None
 
 
 def publish_release(federation: Federation, release: Release, files: Mapping[str, bytes]) -> Release:
@@ -83,7 +85,7 @@ def publish_release(federation: Federation, release: Release, files: Mapping[str
     repository = Repository(federation)
     with repository.locked():
         targets = repository.targets()
-        number = _highest(targets) + 1
+        number = max(_highest(targets), targets.unrecognized_fields.get(LIFTED, 0)) + 1
         folder = f"releases/{release.task}/{number}"
         base, delta = _delta(federation, targets, release.task, files)
         files = {**files, **({DELTA: delta} if delta else {})}
@@ -111,6 +113,24 @@ def signed_files(federation: Federation, release: Release) -> dict[str, bytes]:
     return {name: _signed_file(federation, artifact) for name, artifact in files.items() if name != DELTA}
 
 
+def signed_targets(federation: Federation) -> list[Artifact]:
+    """Every file that the targets in force sign: tasks, the roster, and all releases' files."""
+    return [_signed_as(target) for target in Repository(federation).targets().targets.values()]
+
+
+def read_signed(federation: Federation, target: TargetFile) -> bytes:
+    """A target's bytes as they were signed; raise `ReleaseError` where the file is lost or damaged."""
+    return _signed_file(federation, _signed_as(target))
+
+
+def signed_body(federation: Federation, artifact: Artifact) -> bytes | None:
+    """A signed file as it was signed; None where it is lost or damaged."""
+    with suppress(ReleaseError):
+        body = _signed_file(federation, artifact)
+        return body if len(body) == artifact.bytes else None
+    return None
+
+
 def current_release_number(federation: Federation, task: str | None = None) -> int:
     """The highest release signed so far, over all tasks or of one; 0 before the first."""
     return _highest(Repository(federation).targets(), task)
@@ -119,13 +139,15 @@ def current_release_number(federation: Federation, task: str | None = None) -> i
 def refresh_timestamp(federation: Federation) -> bool:
     """Sign the online roles anew once half of a lifetime has passed; say whether that was done.
 
-    These are `timestamp` and `snapshot`; each publication signs `targets` anew, and so does `renew`.
+    These are `timestamp`, `snapshot` and `rollout`; each publication signs `targets` anew, and so does `renew`.
     """
     repository = Repository(federation)
-    if not (_is_ageing(repository.timestamp()) or _is_ageing(repository.snapshot())):
+    if not (_is_ageing(repository.timestamp()) or _is_ageing(repository.snapshot()) or _stale_rollout(repository)):
         return False
     with repository.locked():
-        if _is_ageing(repository.snapshot()):
+        if rollout := _stale_rollout(repository):
+            repository.commit_rollout(rollout)
+        elif _is_ageing(repository.snapshot()):
             repository.renew_snapshot()
         else:
             repository.renew_timestamp()
@@ -138,6 +160,8 @@ def renew(federation: Federation) -> None:
     with repository.locked():
         repository.renew_root()
         repository.commit(repository.targets())
+        if rollout := repository.rollout():
+            repository.commit_rollout(rollout)
 
 
 def renewal_due(federation: Federation) -> datetime:
@@ -188,6 +212,10 @@ def _signed_file(federation: Federation, artifact: Artifact) -> bytes:
     return body
 
 
+def _signed_as(target: TargetFile) -> Artifact:
+    return Artifact(path=target.path, sha256=target.hashes["sha256"], bytes=target.length)
+
+
 def _artifact(path: str, body: bytes) -> Artifact:
     return Artifact(path=path, sha256=sha256(body).hexdigest(), bytes=len(body))
 
@@ -202,5 +230,11 @@ def _highest(targets: Targets, task: str | None = None) -> int:
     return max(numbers, default=0)
 
 
-def _is_ageing(role: Signed) -> bool:
-    return role.expires - datetime.now(UTC) < LIFETIME[role.type] / 2
+def _stale_rollout(repository: Repository) -> Targets | None:
+    """What the rollout role signs, if it is to be signed anew."""
+    rollout = repository.rollout()
+    return rollout if rollout and _is_ageing(rollout, role=ROLLOUT) else None
+
+
+def _is_ageing(signed: Signed, *, role: str = "") -> bool:
+    return signed.expires - datetime.now(UTC) < LIFETIME[role or signed.type] / 2

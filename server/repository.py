@@ -2,6 +2,7 @@
 
 One writer holds the lock. Targets and snapshots are new files; the timestamp, written last, is what
 clients follow, so a crash before it costs nothing but the attempt (TUF specification 1.0, section 6.2).
+The targets delegate `rollout/*` to the online role `rollout`, and no more.
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -17,13 +18,26 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from securesystemslib.signer import CryptoSigner, SSlibKey
-from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Key,
+    Metadata,
+    MetaFile,
+    Root,
+    Signed,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
 from tuf.api.serialization import DeserializationError
 
 from server.config import Federation
-from server.role_keys import ROLE_KEYS, ROOT_KEYS, make_keys, read_key
+from server.role_keys import ROLE_KEYS, ROLLOUT_KEY, ROOT_KEYS, make_keys, read_key, signing
 from shared.errors import InputError, ReleaseError
 from shared.files import write_whole
+from shared.rollout import PATH as ROLLOUT
 
 S = TypeVar("S", bound=Signed)
 
@@ -31,6 +45,7 @@ ROOT_THRESHOLD = 2
 LIFETIME = {
     "root": timedelta(days=365),
     "targets": timedelta(days=90),
+    ROLLOUT: timedelta(days=7),
     "snapshot": timedelta(days=7),
     "timestamp": timedelta(days=1),
 }
@@ -41,6 +56,8 @@ class Repository:
     """The signed repository of a federation."""
 
     federation: Federation
+    step: int = 1
+    """By how much versions rise when a role is signed anew; more than one after a restored backup."""
 
     @property
     def metadata(self) -> Path:
@@ -75,6 +92,11 @@ class Repository:
     def targets(self) -> Targets:
         """The targets in force."""
         return self._read(f"{self.snapshot().meta['targets.json'].version}.targets.json", Targets)
+
+    def rollout(self) -> Targets | None:
+        """What the rollout role signs now; None where the targets delegate nothing to it yet."""
+        meta = self.snapshot().meta.get(f"{ROLLOUT}.json")
+        return self._read(f"{meta.version}.{ROLLOUT}.json", Targets) if meta else None
 
     def root(self) -> Root:
         """The newest root."""
@@ -118,44 +140,100 @@ class Repository:
         targets.targets[path] = target
 
     def commit(self, targets: Targets) -> None:
-        """Sign the targets, a snapshot of them, and the timestamp that makes both count."""
+        """Sign the targets, a snapshot of them, and the timestamp that makes both count.
+
+        The rollout role is signed too where its key is new: in a repository that had none, or after a rotation.
+        """
         snapshot = Snapshot(version=1)
         if self.exists():
-            targets.version = self.targets().version + 1
-            snapshot.version = self.snapshot().version + 1
+            targets.version = self.targets().version + self.step
+            snapshot = self._next_snapshot()
+        if self._delegate(targets):
+            self._sign_rollout((self.rollout() if self.exists() else None) or Targets(version=1), snapshot)
         data = self._write(targets, f"{targets.version}.targets.json")
         snapshot.meta["targets.json"] = MetaFile.from_data(targets.version, data, ["sha256"])
         self._commit_snapshot(snapshot)
 
+    def commit_rollout(self, rollout: Targets) -> None:
+        """Sign what the rollout role says, and snapshot and timestamp: no key but the three online ones."""
+        snapshot = self._next_snapshot()
+        self._sign_rollout(rollout, snapshot)
+        self._commit_snapshot(snapshot)
+
     def renew_snapshot(self) -> None:
         """Sign snapshot and timestamp anew, nothing else changed."""
-        snapshot = self.snapshot()
-        snapshot.version += 1
-        self._commit_snapshot(snapshot)
+        self._commit_snapshot(self._next_snapshot())
 
     def renew_timestamp(self) -> None:
         """Sign the timestamp anew, nothing else changed."""
         timestamp = self.timestamp()
-        timestamp.version += 1
+        timestamp.version += self.step
         self._write(timestamp, "timestamp.json")
 
-    def renew_root(self) -> None:
-        """Sign the root anew as its next version, nothing else changed."""
-        root = self.root()
+    def renew_root(self, root: Root | None = None) -> None:
+        """Sign the root, or what is to take its place, as its next version."""
+        root, signers = root or self.root(), self.root_signers()
         root.version += 1
-        self._write(root, f"{root.version}.root.json", signers=ROOT_KEYS[:ROOT_THRESHOLD])
+        self._write(root, f"{root.version}.root.json", signers=signers)
+
+    def root_signers(self) -> tuple[str, ...]:
+        """The root keys that are here; raise `InputError` where they are too few to sign a root."""
+        here, root = signing(self.federation.keys, *ROOT_KEYS), self.root().roles["root"]
+        count = len({self.public_key(name).keyid for name in here} & set(root.keyids))
+        if count < root.threshold:
+            raise InputError(
+                f"{self.federation.keys} holds {count} of the keys {', '.join(ROOT_KEYS)}, and {root.threshold} must sign; "
+                "put them back for as long as this takes"
+            )
+        return here
+
+    def holds(self, name: str) -> bool:
+        """Whether a private key is here."""
+        return (self.federation.keys / f"{name}.key").exists()
+
+    def public_key(self, name: str) -> Key:
+        """The public half of a key that is here."""
+        return self._signer(name).public_key
+
+    def _delegate(self, targets: Targets) -> bool:
+        """Name the rollout key in the targets; whether the role is to be signed anew because of that.
+
+        The delegation ends the search, so that nothing else can answer for these paths. A key is made once only: one
+        that was lost is asked for, not replaced.
+        """
+        known = targets.delegations
+        if known is None:
+            make_keys(self.federation.keys, ROLLOUT_KEY)
+        key = self.public_key(signing(self.federation.keys, ROLLOUT_KEY)[-1])
+        if known is not None and key.keyid in known.keys:
+            return False
+        role = DelegatedRole(ROLLOUT, [key.keyid], 1, terminating=True, paths=[f"{ROLLOUT}/*"])
+        targets.delegations = Delegations({key.keyid: key}, {ROLLOUT: role})
+        return True
+
+    def _sign_rollout(self, rollout: Targets, snapshot: Snapshot) -> None:
+        """Sign the role's next version, and list it in a snapshot that is yet to be signed."""
+        name = f"{ROLLOUT}.json"
+        rollout.version = snapshot.meta[name].version + self.step if name in snapshot.meta else 1
+        data = self._write(rollout, f"{rollout.version}.{name}", role=ROLLOUT, signers=(ROLLOUT_KEY,))
+        snapshot.meta[name] = MetaFile.from_data(rollout.version, data, ["sha256"])
+
+    def _next_snapshot(self) -> Snapshot:
+        snapshot = self.snapshot()
+        snapshot.version += self.step
+        return snapshot
 
     def _commit_snapshot(self, snapshot: Snapshot) -> None:
         data = self._write(snapshot, f"{snapshot.version}.snapshot.json")
-        timestamp = Timestamp(version=self.timestamp().version + 1 if self.exists() else 1)
+        timestamp = Timestamp(version=self.timestamp().version + self.step if self.exists() else 1)
         timestamp.snapshot_meta = MetaFile.from_data(snapshot.version, data, ["sha256"])
         self._write(timestamp, "timestamp.json")
 
-    def _write(self, signed: Signed, name: str, *, signers: tuple[str, ...] = ()) -> bytes:
+    def _write(self, signed: Signed, name: str, *, role: str = "", signers: tuple[str, ...] = ()) -> bytes:
         """Sign a role with a full lifetime ahead, and put its file in place; returns the file's bytes."""
-        signed.expires = datetime.now(UTC).replace(microsecond=0) + LIFETIME[signed.type]
+        signed.expires = datetime.now(UTC).replace(microsecond=0) + LIFETIME[role or signed.type]
         metadata = Metadata[Any](signed)
-        for signer in signers or (signed.type,):
+        for signer in signing(self.federation.keys, *(signers or (signed.type,))):
             metadata.sign(self._signer(signer), append=True)
         data = metadata.to_bytes()
         write_whole(self.metadata / name, data)

@@ -18,6 +18,8 @@ from server.plans import plan_round
 from server.records import CampaignRequest, Progress, Run
 from server.store import Store
 from server.strategy import start, step
+from server.timeline import Timeline
+from server.tracing import span
 from shared.errors import InputError
 from shared.modes import Distributed
 from shared.roster import Roster
@@ -45,12 +47,15 @@ def run_campaign(grid: Grid, store: Store, run: Run, request: CampaignRequest) -
             raise InputError(
                 f"{number - 1 - committed} rounds were abandoned; see `covey rounds {run.id}` for the reasons"
             )
-        result, update = run_round(grid, store, task, (run.id, number, version), request, done)
-        if update is not None:
-            version = _commit(store, task, result, update, request)
-            committed += 1
-        elif not stopped(store, run.id):
-            store.abandon_round(result)
+        with span("round", number=number) as traced:
+            result, update = run_round(grid, store, task, (run.id, number, version), request, done)
+            if update is not None:
+                with span("commit"):
+                    version = _commit(store, task, result, update, request)
+                committed += 1
+            elif not stopped(store, run.id):
+                store.abandon_round(result)
+            traced.note(outcome=result.outcome, cohort=len(result.cohort), returned=len(result.returned))
         done.append(result)
         log.info("round %d of run %d: %s", number, run.id, result.outcome)
 
@@ -64,12 +69,14 @@ def run_round(
     `where` is the run, the round's number and the version it starts from.
     """
     (run_id, number, version), started = where, time.time()
-    show = _progress(store, run_id, number, request.training.rounds)
-    go_on = partial(_goes_on, store, run_id)
-    cohort = gather(
-        grid, store, request.quorum, request.cohort, rested=_left_out(store, task, request, done),
-        wait=lambda: show("waiting for devices", 0, Replies()) and go_on(),
-    )  # fmt: skip
+    timeline = Timeline(_progress(store, run_id, number, request.training.rounds))
+    show, go_on = timeline.show, partial(_goes_on, store, run_id)
+    with span("select") as traced:
+        cohort = gather(
+            grid, store, request.quorum, request.cohort, rested=_left_out(store, task, request, done),
+            wait=lambda: show("waiting for devices", 0, Replies()) and go_on(),
+        )  # fmt: skip
+        traced.note(devices=len(cohort))
     weights = read_weights(store, version)
     plan, answer = _asked(grid, store, task, where, request, done, cohort, weights, show, go_on)
     result = RoundResult(
@@ -82,6 +89,8 @@ def run_round(
         finished_at=time.time(),
         outcome="abandoned" if answer.update is None else "committed",
         within=answer.within,
+        phases=timeline.phases,
+        answered=timeline.answered,
     )
     return result, answer.update
 

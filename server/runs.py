@@ -19,6 +19,7 @@ from server.flower_environment import prepare
 from server.logs import write_logs
 from server.records import ACTIVE
 from server.store import Store
+from server.tracing import tracing
 from shared import wire
 from shared.errors import CoveyError
 
@@ -42,7 +43,8 @@ def main() -> int:
     prepare(federation)
     ticket = wire.from_json(Ticket, sys.stdin.buffer.readline(), what="ticket")
     threading.Thread(target=_die_with_parent, args=(sys.stdin.buffer,), daemon=True).start()
-    return conduct(federation, run_id, ticket)
+    with tracing():
+        return conduct(federation, run_id, ticket)
 
 
 def conduct(federation: Federation, run_id: int, ticket: Ticket) -> int:

@@ -70,7 +70,7 @@ MIGRATIONS = (
     );
     CREATE TABLE health (
         device TEXT NOT NULL REFERENCES devices(name), task TEXT NOT NULL, release INTEGER NOT NULL,
-        at REAL NOT NULL, body TEXT NOT NULL, PRIMARY KEY (device, task, release)
+        at REAL NOT NULL, body TEXT NOT NULL, since REAL NOT NULL, PRIMARY KEY (device, task, release)
     );
     CREATE TABLE decisions (
         id INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL

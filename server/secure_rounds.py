@@ -17,6 +17,7 @@ from server.exchange import Replies, exchange
 from server.plain import Answer, invite
 from server.records import CampaignRequest
 from server.secagg import Aggregation, AggregationFailed
+from server.tracing import span
 from shared import messages
 from shared.distributed import DistributedNoise
 from shared.errors import InputError, WireError
@@ -85,11 +86,12 @@ class Steps:
         total.close_agree()
         asked = messages.fold(plain, "request", total.unmask_request())
         self._step("unmask", lambda _: asked, _reading("reveal", Reveal, total.take_reveal), short)
-        found = total.finish()
-        names = {device: name for name, device in self._device.items()}
         assert self._plan.secure is not None
-        values = found.values.astype(np.uint64)
-        update = decode(values, self._plan.secure.noise.encoding, seed=bytes.fromhex(self._plan.secure.seed))
+        with span("aggregate", answers=len(self._left)):
+            found = total.finish()
+            values = found.values.astype(np.uint64)
+            update = decode(values, self._plan.secure.noise.encoding, seed=bytes.fromhex(self._plan.secure.seed))
+        names = {device: name for name, device in self._device.items()}
         return update, sorted(names[device] for device in found.contributors)
 
     def _with(self, base: RecordDict, name: str, of: Callable[[str], object]) -> Callable[[str], RecordDict]:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from server.children import Children
 from server.config import Federation
+from server.exposition import MetricsGate
 from server.flower_environment import prepare
 from server.gateway import Gateway
 from server.listeners import Listener, bind
@@ -18,7 +19,7 @@ from server.sequences import open_sequences
 from server.store import Store
 from shared.lock import only_one
 
-ACT_SECONDS, WRITE_DOWN_SECONDS, SIGN_SECONDS = 0.25, 2.0, 60.0
+ACT_SECONDS, WRITE_DOWN_SECONDS, STEER_SECONDS, SIGN_SECONDS = 0.25, 2.0, 5.0, 60.0
 LEAVE_SECONDS = 1.5
 """How long the runs' processes may take to leave; with the listeners' grace it stays under five seconds."""
 LOOPBACK = "127.0.0.1"
@@ -26,7 +27,9 @@ LOOPBACK = "127.0.0.1"
 log = logging.getLogger(__name__)
 
 
-def serve(federation: Federation, *, verbose: bool, test_port: int | None, say: Callable[[str], None]) -> None:
+def serve(
+    federation: Federation, *, verbose: bool, test_port: int | None, say: Callable[[str], None], command: str = ""
+) -> None:
     """Run the coordinator until SIGINT or SIGTERM; `say` gets the one line that tells where it listens.
 
     Raise `InputError` if it runs already or a port is taken.
@@ -36,13 +39,15 @@ def serve(federation: Federation, *, verbose: bool, test_port: int | None, say: 
         write_logs(federation.logs / "coordinator.log", verbose=verbose)
         prepare(federation)
         renew_server_certificate(federation.tls, host=settings.host)
-        asyncio.run(Service(federation, verbose=verbose, test_port=test_port).run(say))
+        asyncio.run(Service(federation, verbose=verbose, test_port=test_port, command=command).run(say))
 
 
 class Service:
     """One coordinator."""
 
-    def __init__(self, federation: Federation, *, verbose: bool = False, test_port: int | None = None) -> None:
+    def __init__(
+        self, federation: Federation, *, verbose: bool = False, test_port: int | None = None, command: str = ""
+    ) -> None:
         """Bind the ports first, because that is what fails; then build what serves them.
 
         `test_port` opens one more listener, on loopback only, that takes fleet requests without Covey's
@@ -65,11 +70,13 @@ class Service:
             federation, store=self._store, superlink=superlink, mailbox=self._mailbox, children=self._children
         )
         gate = LoopbackGate(superlink.app, self._mailbox.deliver)
-        self._listeners = [Listener(federation, gate, admin, lifespan=True)]
+        self._metrics = MetricsGate(gate, Store(federation.database), self._gateway.requests)
+        self._listeners = [Listener(federation, self._metrics, admin, lifespan=True)]
         self._listeners.append(Listener(federation, self._gateway, public))
         if unsigned is not None:
             self._listeners.append(Listener(federation, FleetGate(superlink.app), unsigned))
-        self._stopping = asyncio.Event()
+        self._stopping, self._certificate, self._command = asyncio.Event(), _stamp(federation), command
+        self._looked: dict[str, float] = {}
 
     async def run(self, say: Callable[[str], None]) -> None:
         """The whole life of the process."""
@@ -89,7 +96,7 @@ class Service:
         for listener in self._listeners:
             await listener.start()
         await self._conductor.resume()
-        self._store.audit("coordinator", "serve", f"port {self._settings.port}")
+        self._store.audit("coordinator", "serve", f"port {self._settings.port}", command=self._command)
 
     async def serve(self) -> None:
         """Do the standing duties until a signal comes."""
@@ -97,6 +104,8 @@ class Service:
             duties.create_task(self._every(ACT_SECONDS, self._act))
             duties.create_task(self._every(WRITE_DOWN_SECONDS, self._write_down))
             duties.create_task(self._every(SIGN_SECONDS, self._sign))
+            duties.create_task(self._every(STEER_SECONDS, self._steer))
+            duties.create_task(self._every(STEER_SECONDS, self._retrain))
 
     async def shutdown(self) -> None:
         """Let every request and process leave, and write down what was counted."""
@@ -107,6 +116,7 @@ class Service:
         await self._write_down()
         self._store.audit("coordinator", "stop")
         self._store.close()
+        self._metrics.close()
 
     def _where(self) -> str:
         settings = self._settings
@@ -137,3 +147,30 @@ class Service:
 
         if await asyncio.to_thread(refresh_timestamp, self._federation):
             log.info("the release repository's timestamp was signed anew")
+        self._follow_certificate()
+
+    def _follow_certificate(self) -> None:
+        """Renew the server's certificate in time, and take up one that was rotated, without a restart."""
+        renew_server_certificate(self._federation.tls, host=self._settings.host)
+        if (found := _stamp(self._federation)) != self._certificate:
+            self._certificate = found
+            for listener in self._listeners:
+                listener.take_up(self._federation)
+            log.info("the server's certificate was taken up anew")
+
+    async def _steer(self) -> None:
+        """Open the next stage of each rollout, or halt it, as its devices' health says."""
+        from server.rollout_duty import steer_all
+
+        await asyncio.to_thread(steer_all, self._federation)
+
+    async def _retrain(self) -> None:
+        """Ask for the surveys that are due, and let what they found start a campaign, or a question."""
+        from server.retraining_duty import look_after_all
+
+        await asyncio.to_thread(look_after_all, self._federation, self._looked)
+
+
+def _stamp(federation: Federation) -> int:
+    """When the server's certificate was written."""
+    return (federation.tls / "server.key").stat().st_mtime_ns

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from server.modewords import TRUST_OF, least
-from server.records import Device, Run, SurveyRequest
+from server.records import Device, EvaluationRequest, Run, SurveyRequest
 from shared import accounting, wire
 from shared.drift import counted
 from shared.errors import WireError
@@ -93,7 +93,19 @@ def charges(
     """
     surveys = [(run, survey_events(run, task)) for run in runs if _counts(run, task)]
     approved = [device for device in devices if device.state == "approved"]
-    return tuple(_charges_of(device, list(_paid(device.name, task, rounds)), surveys) for device in approved)
+    asked = asked_of(rounds)
+    return tuple(
+        _charges_of(device, list(_paid(device.name, task, asked.get(device.name, ()))), surveys) for device in approved
+    )
+
+
+def asked_of(rounds: Iterable[RoundResult]) -> dict[str, list[RoundResult]]:
+    """The rounds that each device was asked in, in their order: thousands of devices look through their own only."""
+    asked: dict[str, list[RoundResult]] = {}
+    for result in rounds:
+        for name in result.cohort:
+            asked.setdefault(name, []).append(result)
+    return asked
 
 
 def price(each: Charges, task: Task) -> Spending:
@@ -121,7 +133,12 @@ def campaigns_left(spent: History, campaign: SampledGaussian, *, ceiling: float,
 
 
 def survey_events(run: Run, task: Task) -> list[SampledGaussian]:
-    """What a survey charges: one event each for the score, all features together, the contract and the outcomes."""
+    """What a survey charges: one event each for the score, all features together, and whatever has cells.
+
+    An evaluation is charged as one count of all its cells.
+    """
+    if run.kind == "evaluate":
+        return list(counted(wire.from_json(EvaluationRequest, run.request.encode()).noise_multiplier))
     try:
         request = wire.from_json(SurveyRequest, run.request.encode())
     except WireError:
@@ -132,6 +149,7 @@ def survey_events(run: Run, task: Task) -> list[SampledGaussian]:
             task.drift.feature_noise_multiplier if request.features else None,
             task.contract.noise_multiplier if request.contract else None,
             task.drift.outcome_noise_multiplier if request.outcomes else None,
+            task.drift.score_noise_multiplier if request.shadow is not None else None,
         )
     )
 
@@ -188,8 +206,13 @@ def _paid(
         reserved |= {campaign} if campaign else set()
 
 
+def paid(device: str, task: Task, rounds: Iterable[RoundResult]) -> History:
+    """What rounds may have charged a device at record level, merged; whether it is approved still does not matter."""
+    return merged(event for _, events in _paid(device, task, rounds) for event in events)
+
+
 def _counts(run: Run, task: Task) -> bool:
-    return run.kind == "survey" and run.task == task.name and run.started_at is not None
+    return run.kind in ("survey", "evaluate") and run.task == task.name and run.started_at is not None
 
 
 def _charges_of(

@@ -1,19 +1,18 @@
 """One drift survey: ask every device for noisy counts, merge them, compare with the release's reference."""
 
 import time
-from collections import Counter
 
 from flwr.serverapp import Grid
 
+from server.canary import run_canary
+from server.counting import ask_all, require_enough
 from server.drift import alarm, check, merge, shifts
-from server.exchange import Replies, exchange
-from server.plain import invite
-from server.records import Progress, Run, SurveyRequest, SurveyResult
-from server.rounds import gather, stopped
+from server.exchange import Replies
+from server.records import Run, SurveyRequest, SurveyResult
 from server.store import Store
 from shared import messages
 from shared.drift import DriftReport, SurveyPlan, rule_counts
-from shared.errors import InputError, WireError
+from shared.errors import WireError
 from shared.tasks import Task
 
 
@@ -21,18 +20,14 @@ def run_survey(grid: Grid, store: Store, run: Run, request: SurveyRequest) -> Su
     """Survey the fleet; raises `InputError` when fewer devices than the quorum answered."""
     task = store.task(request.task)
     plan = plan_survey(run.id, task, request)
-    cohort = gather(grid, store, request.quorum, len(store.devices()), wait=lambda: not stopped(store, run.id))
-    replies = exchange(
-        grid,
-        invite(cohort, messages.pack("survey", plan), "query.drift", group=str(run.id)),
-        goal=len(cohort),
+    if request.role == "canary":
+        return run_canary(grid, store, run, request, plan)
+    replies = ask_all(
+        grid, store, run, messages.pack("survey", plan), "query.drift", quorum=request.quorum,
         deadline_seconds=request.deadline_seconds,
-        watch=lambda replies: _show(store, run.id, len(cohort), replies) and not stopped(store, run.id),
-    )
+    )  # fmt: skip
     reports = _read(replies, task, plan)
-    if len(reports) < max(1, request.quorum):
-        refused = ", ".join(sorted({*replies.refusals.values(), *replies.failures.values()})) or "no answer"
-        raise InputError(f"{len(reports)} devices answered the survey, {request.quorum} are needed ({refused})")
+    require_enough(replies, len(reports), quorum=request.quorum, what="the survey")
     return _compare(store, task, plan, reports)
 
 
@@ -44,7 +39,7 @@ def plan_survey(run_id: int, task: Task, request: SurveyRequest) -> SurveyPlan:
         revision=task.revision,
         release=request.release,
         window=request.window,
-        role=request.role,
+        role="reference" if request.role == "reference" else "current",
         features=request.features,
         score_bins=task.drift.score_bins,
         feature_bins=task.drift.feature_bins,
@@ -52,6 +47,7 @@ def plan_survey(run_id: int, task: Task, request: SurveyRequest) -> SurveyPlan:
         feature_noise_multiplier=task.drift.feature_noise_multiplier,
         contract_noise_multiplier=task.contract.noise_multiplier if request.contract else None,
         outcome_noise_multiplier=task.drift.outcome_noise_multiplier if request.outcomes else None,
+        shadow=request.shadow,
     )
 
 
@@ -86,17 +82,7 @@ def _compare(store: Store, task: Task, plan: SurveyPlan, reports: list[DriftRepo
         rules=rule_counts(task, merged),
         alarm=alarm(moved, task.drift),
         at=time.time(),
+        shadow=plan.shadow,
     )
     store.add_survey(result)
     return result
-
-
-def _show(store: Store, run_id: int, cohort: int, replies: Replies) -> bool:
-    store.set_progress(
-        Progress(
-            run_id=run_id, round_number=1, rounds=1, phase="counting", cohort=cohort,
-            returned=len(replies.contents), refused=len(replies.refusals),
-            reasons=dict(Counter(replies.refusals.values())), at=time.time(),
-        )
-    )  # fmt: skip
-    return True

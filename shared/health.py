@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Verdict = Literal["serves", "slow", "wrong", "refused", "crashed"]
-"""`serves`: as it should; `slow`: the median time of one record here is above
-the task's latency gate, as it is tested before a promotion; `wrong`: other answers than were signed, or none that is a number;
-`refused`: it did not load, is too large, or failed its self-test; `crashed`: the process that tried it ended."""
+"""`serves`: as it should; `slow`: the median time of one record here, as of the
+latency gate before a promotion, is above the task's limit; `wrong`: other answers than were signed, or none that is a
+number; `refused`: it did not load, is too large, or failed its self-test; `crashed`: the process that tried it ended."""
 
 FAILING: tuple[Verdict, ...] = ("slow", "wrong", "refused", "crashed")
 

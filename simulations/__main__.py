@@ -11,6 +11,7 @@ from simulations.bench import bench
 from simulations.load.__main__ import load
 from simulations.pace.__main__ import pace
 from simulations.replay.command import drift
+from simulations.rollouts.__main__ import rollout
 from simulations.running import run
 from simulations.sweep.__main__ import sweep
 from simulations.year import year
@@ -32,6 +33,7 @@ cli.command()(bench)
 cli.command()(load)
 cli.command()(audit)
 cli.command()(year)
+cli.command()(rollout)
 
 
 @cli.command()

@@ -1,60 +1,19 @@
 """What a key would do: the command that does it, and what will happen, in words, before it happens."""
 
-import asyncio
-import shlex
-import sys
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 from server.records import Device, Run
+from server.tui.commands import Act
+from server.tui.figures import ENDED, current_run
+from server.tui.reach import reach_of, rests
 from server.tui.watcher import Snapshot
 from server.tui.words import plural
 from shared.models import ModelVersion, Release
 
+__all__ = ["Act", "approve", "promote", "revoke", "run_command", "stop", "stop_of", "together", "withdraw"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
-    """One command with its consequences. `words` follow `covey --home DIR`."""
-
-    title: str
-    verb: str
-    words: tuple[str, ...]
-    consequences: tuple[str, ...]
-    danger: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    """How a command ended: its exit code, and the last line that it wrote."""
-
-    code: int
-    said: str
-
-
-Runner = Callable[[Sequence[str]], Awaitable[Ran]]
-"""Runs `covey` with these arguments; tests put their own here."""
-
-
-async def run_covey(arguments: Sequence[str]) -> Ran:
-    """Run the command line of this very installation in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "server", *arguments,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    said = [text for text in (err if process.returncode else out or err).decode(errors="replace").splitlines() if text]
-    return Ran(code=process.returncode or 0, said=said[-1] if said else "")
-
-
-def arguments_of(act: Act, home: Path) -> tuple[str, ...]:
-    """The arguments of `covey` for an act."""
-    return ("--home", str(home), *act.words)
-
-
-def command_line(act: Act, home: Path) -> str:
-    """The command as a person would type it, and as it is run."""
-    return shlex.join(["covey", *arguments_of(act, home)])
+MOST_NAMED = 6
+"""So many are named in a dialog, the rest counted."""
 
 
 def stop(run: Run) -> Act:
@@ -72,6 +31,12 @@ def stop(run: Run) -> Act:
     )
 
 
+def stop_of(snapshot: Snapshot) -> Act | None:
+    """Stopping the run under way, if there is one that is not stopping already."""
+    run = current_run(snapshot.runs)
+    return stop(run) if run and run.state not in (*ENDED, "stopping") else None
+
+
 def approve(device: Device) -> Act:
     """Let a device take part."""
     return Act(
@@ -86,7 +51,7 @@ def approve(device: Device) -> Act:
 
 
 def revoke(device: Device) -> Act:
-    """Shut a device out."""
+    """Shut a device out, for good."""
     return Act(
         title=f"Revoke {device.name}",
         verb="Revoke",
@@ -96,32 +61,70 @@ def revoke(device: Device) -> Act:
             "What it has spent stays spent; versions that it helped to train stay as they are.",
         ),
         danger=True,
+        typed=device.name,
     )
 
 
 def promote(version: ModelVersion, snapshot: Snapshot) -> Act:
-    """Turn a version into a release."""
-    fleet = sum(device.state == "approved" for device in snapshot.devices)
+    """Turn a version into a release; its name is asked for where it meets the whole fleet at once."""
+    reach = reach_of(version, snapshot)
+    rest = rests(next((task for task in snapshot.tasks if task.name == version.task), None)) if reach.staged else ""
     return Act(
         title=f"Promote version {version.number}",
         verb="Promote",
         words=("promote", str(version.number)),
         consequences=(
+            f"promote {version.number} → {reach}",
             f"Version {version.number} is exported and tested against the gates of {version.task}.",
-            f"If every gate passes it is signed and offered to {plural(fleet, 'device')}; if one fails, nothing changes.",
+            "If every gate passes it is signed and offered; if one fails, nothing changes.",
+            *((rest,) if rest else ("There are no stages: whoever looks next has it. `w` signs the one before anew.",)),
         ),
+        typed="" if reach.staged else f"v{version.number}",
     )
 
 
-def withdraw(release: Release) -> Act:
-    """Take a release back by publishing older weights above it."""
+def withdraw(release: Release, snapshot: Snapshot) -> Act:
+    """Take a release back by publishing older weights above it; its version cannot be promoted again."""
+    running = sum(device.release == release.number and device.state == "approved" for device in snapshot.devices)
     return Act(
         title=f"Withdraw release {release.number}",
         verb="Withdraw",
         words=("withdraw", str(release.number)),
         consequences=(
+            f"withdraw {release.number} → {plural(running, 'device')} that said last they run it",
             f"The weights before release {release.number} are signed again, as a newer release.",
             "Devices move to it when they next look; a release's number never goes back.",
+            f"Version {release.version} is withdrawn for good; only another can be promoted.",
         ),
         danger=True,
+        typed=f"v{release.version}",
+    )
+
+
+def run_command(words: Sequence[str]) -> Act:
+    """Any command of `covey`, as a person typed it."""
+    return Act(
+        title=f"Run covey {words[0]}",
+        verb="Run",
+        words=tuple(words),
+        consequences=("The command runs as if typed in a shell; its last line is shown here.",),
+    )
+
+
+def together(acts: Sequence[Act], noun: str) -> Act | None:
+    """The same act on several rows, one after the other; the first that fails ends it."""
+    if len(acts) < 2:
+        return acts[0] if acts else None
+    first = acts[0]
+    names = [act.words[1] for act in acts]
+    others = len(names) - MOST_NAMED
+    listed = ", ".join(names[:MOST_NAMED]) + (f" and {others} more" if others > 0 else "")
+    return Act(
+        title=f"{first.verb} {plural(len(acts), noun)}",
+        verb=first.verb,
+        words=first.words,
+        also=tuple(act.words for act in acts[1:]),
+        consequences=(f"{first.verb.lower()} {plural(len(acts), noun)} → {listed}", *first.consequences[1:]),
+        danger=first.danger,
+        typed=str(len(acts)) if first.typed else "",
     )

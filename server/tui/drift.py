@@ -1,101 +1,66 @@
-"""The Drift view: the last surveys, and how far each distribution moved against its noise band."""
+"""The Drift view: surveys, what the retraining policy made of them, and each distribution then, now and over time."""
 
-import math
-from collections import Counter
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 
 from server.records import SurveyResult
-from server.tui.charts import joined
-from server.tui.figures import Verdict, histogram, reference_for, verdict
+from server.tui import lifecycle_acts
+from server.tui.campaign import fleet_size
+from server.tui.commands import Act
+from server.tui.driftrows import (
+    SHIFTS,
+    SURVEYS,
+    columns_of,
+    conclusion,
+    contract_row,
+    counted_row,
+    ranked,
+    rules_text,
+    shift_row,
+    survey_row,
+)
+from server.tui.figures import histogram, reference_for
 from server.tui.histograms import compare
-from server.tui.table import Cell, Column, Row, Table
-from server.tui.view import Panel, View, advice, framed
+from server.tui.policy import asking, policy_text
+from server.tui.sparkline import Point, history
+from server.tui.table import Row, Table
+from server.tui.taskview import TaskView
+from server.tui.view import Panel, advice, framed
 from server.tui.watcher import Snapshot
-from server.tui.words import ALARM, SHIFT_MARKS, line, lines, muted, stamp, strong, toned
-from shared.drift import CONTRACT, OUTCOMES, SCORE, Histogram, Shift
+from server.tui.words import muted, stamp
+from shared.drift import CONTRACT, SCORE
 from shared.tasks import Task
 
-SURVEYS = (
-    Column("Survey", 6, right=True),
-    Column("Score", 12),
-    Column("Rows", 24),
-    Column("Role", 9),
-    Column("Moved most", 12, rank=1, grow=True),
-    Column("Devices", 7, right=True, rank=2),
-    Column("When", 16, rank=3),
-)
-LARGEST = 10.0
-TONES: dict[Verdict, str] = {
-    "large": "$warning", "small": "$primary", "steady": "$success", "unknown": "$foreground 60%",
-}  # fmt: skip
-TICKS = {0.1: "0.1", 0.3: "0.3", 1.0: "1", 3.0: "3", 10.0: "10"}
 
+class DriftView(TaskView):
+    """Surveys beside the policy; the shifts of the selected survey; one distribution over time, then and now."""
 
-@dataclass(frozen=True, slots=True)
-class ShiftBar:
-    """A PSI on a logarithmic scale from 0 to 10: its noise band shaded, the alarm as a line."""
-
-    psi: float
-    noise: float
-    tone: str
-    alarm: float
-    alarming: bool = False
-
-    def __call__(self, width: int) -> Content:
-        """Draw the band, the shift over it, and the alarm over both."""
-        cells = [("─", "$foreground 22%")] * width
-        _paint(cells, position(self.noise, width), "▒", "$foreground 30%")
-        _paint(cells, position(self.psi, width), "━", self.tone)
-        tone = "$text-error" if self.alarming else "$foreground 45%"
-        cells[min(width - 1, position(self.alarm, width))] = ("┃" if self.alarming else "│", tone)
-        return joined(cells)
-
-
-def _paint(cells: list[tuple[str, str]], until: int, glyph: str, tone: str) -> None:
-    cells[:until] = [(glyph, tone)] * until
-
-
-def position(psi: float, width: int) -> int:
-    """Where a PSI lies on a bar of `width` cells; whatever is above zero takes at least one."""
-    if psi <= 0:
-        return 0
-    return min(width, max(1, round(width * math.log1p(psi / 0.1) / math.log1p(LARGEST / 0.1))))
-
-
-def scale(width: int) -> Content:
-    """The bar's scale as a heading: each tick where its value lies, as far as they do not touch."""
-    text = "0"
-    for psi, label in TICKS.items():
-        start = min(width, position(psi, width)) - len(label)
-        if start > len(text):
-            text = text.ljust(start) + label
-    return Content(text)
-
-
-SHIFTS = (
-    Column("Distribution", 18),
-    Column("", 13),
-    Column("PSI", 6, right=True),
-    Column("noise", 6, right=True),
-    Column(scale, 12, grow=True),
-)
-
-
-class DriftView(View):
-    """Surveys; the shifts that the selected one found; one distribution then and now."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("v", "app.survey", "Survey")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("v", "app.survey", "Survey"),
+        Binding("a", "app.act('accept')", "Accept"),
+        Binding("n", "app.act('decline')", "Decline"),
+    ]
+    WORDS: ClassVar[dict[str, str]] = {
+        "▂▄█": "so far: moved out of the noise, one column a survey",
+        "───": "so far: no drift; a move of the alarm's size would have shown",
+        "░░░": "so far: no evidence; the noise would hide such a move",
+        "○": "over time: the figure, inside its noise band",
+    }
 
     def panels(self) -> ComposeResult:
-        """Two tables and the two histograms of the selected row."""
-        yield framed(Table(SURVEYS, id="surveys"), "Surveys")
-        yield framed(Table(SHIFTS, id="shifts"), "Shifts")
-        yield Panel("Distribution", id="histograms")
+        """Two tables, and three panels."""
+        with Horizontal(id="above"):
+            yield framed(Table(SURVEYS, id="surveys"), "Surveys")
+            yield Panel("Retraining", id="policy")
+        with Horizontal(id="within"):
+            yield framed(Table(SHIFTS, id="shifts"), "Shifts")
+            with Vertical(id="one"):
+                yield Panel("Over time", id="history")
+                yield Panel("Then and now", id="histograms")
 
     def hint(self, snapshot: Snapshot) -> Content | None:
         """Count a reference, then count again."""
@@ -109,116 +74,93 @@ class DriftView(View):
         )
 
     def fill(self, snapshot: Snapshot) -> None:
-        """Newest survey first, and what the selected one found."""
-        table = self.query_one("#surveys", Table)
-        table.show([survey_row(survey) for survey in reversed(snapshot.surveys)])
+        """Newest survey first, what the selected one found, and what follows from all of them."""
+        task = self.task_on_show(snapshot)
+        if task is None:
+            return
+        surveys = [survey for survey in snapshot.surveys if survey.task == task.name and survey.role != "canary"]
+        self.query_one("#surveys", Table).show([survey_row(survey, task) for survey in reversed(surveys)])
+        self._show_policy(task, snapshot)
         survey = self.survey()
-        task = snapshot.task(survey.task) if survey else None
-        if survey and task:
-            self._show_survey(survey, task, reference_for(survey, snapshot.surveys))
+        if survey is not None and surveys:
+            self._show_survey(survey, task, surveys)
+        else:
+            self._show_none(task)
 
     def survey(self) -> SurveyResult | None:
         """The survey under the cursor."""
         key = self.query_one("#surveys", Table).key
         return next((s for s in self.snapshot.surveys if str(s.run_id) == key), None) if self.snapshot else None
 
-    def _show_survey(self, survey: SurveyResult, task: Task, reference: SurveyResult | None) -> None:
+    def offer(self, action: str) -> Act | None:
+        """An answer, while the policy asks."""
+        task = self.task_on_show(self.snapshot) if self.snapshot else None
+        if task is None or self.snapshot is None or (decision := asking(task, self.snapshot.decisions)) is None:
+            return None
+        if action == "accept":
+            return lifecycle_acts.accept(task, decision, fleet=fleet_size(self.snapshot))
+        return lifecycle_acts.decline(task, decision) if action == "decline" else None
+
+    def _show_policy(self, task: Task, snapshot: Snapshot) -> None:
+        panel = self.query_one("#policy", Panel)
+        size = panel.content_size
+        panel.border_title = "Retraining" if len(snapshot.tasks) == 1 else f"Retraining · {task.name}"
+        panel.update(policy_text(task, snapshot.decisions, size.width, size.height, self.now))
+
+    def _show_survey(self, survey: SurveyResult, task: Task, surveys: list[SurveyResult]) -> None:
         shifts = self.query_one("#shifts", Table)
         shifts.border_subtitle = conclusion(survey, task)
-        counted = [Row(h.name, (strong(h.name), muted("· counted"), "", "", "")) for h in columns_of(survey)]
-        rows = [shift_row(shift, task) for shift in ranked(survey)] or counted
-        shifts.show([*rows, *([contract_row(survey)] if survey.rules else [])])
-        panel, name = self.query_one("#histograms", Panel), shifts.key or SCORE
-        panel.border_title = name
+        rows = [shift_row(shift, task, points(shift.name, surveys)) for shift in ranked(survey)]
+        shifts.show([*(rows or map(counted_row, columns_of(survey))), *contract_rows(survey)])
+        name = shifts.key or SCORE
+        self._show_history(name, task, surveys)
+        self._show_pair(name, survey, task, surveys)
+
+    def _show_none(self, task: Task) -> None:
+        shifts = self.query_one("#shifts", Table)
+        shifts.show([])
+        shifts.border_subtitle = ""
+        for panel in (self.query_one("#history", Panel), self.query_one("#histograms", Panel)):
+            panel.update(muted(f"No survey of {task.name} yet; v takes one."))
+
+    def _show_history(self, name: str, task: Task, surveys: list[SurveyResult]) -> None:
+        panel = self.query_one("#history", Panel)
+        if name == CONTRACT:
+            panel.border_title = "contract"
+            panel.update(
+                muted("Rules are counted by themselves: a count above its noise is a broken rule, whatever was before.")
+            )
+            return
+        panel.border_title = f"{name} · over time"
+        found, size = points(name, surveys), panel.content_size
+        panel.update(history(found, task.drift.alarm_psi, size.width, size.height, alarming=name == SCORE))
+
+    def _show_pair(self, name: str, survey: SurveyResult, task: Task, surveys: list[SurveyResult]) -> None:
+        panel = self.query_one("#histograms", Panel)
         if name == CONTRACT:
             panel.border_title = "contract"
             panel.update(rules_text(survey))
             return
-        then = reference if survey.role == "current" else survey
+        panel.border_title = f"{name} · then and now"
+        then = reference_for(survey, surveys) if survey.role == "current" else survey
         current = survey if survey.role == "current" else None
         size = panel.content_size
         panel.update(compare(histogram(then, name), histogram(current, name), task, size.width, size.height))
 
 
-def survey_row(survey: SurveyResult) -> Row:
-    """One survey."""
-    return Row(str(survey.run_id), (
-        strong(str(survey.run_id)),
-        score_word(survey),
-        str(survey.window),
-        survey.role,
-        moved_most(survey),
-        str(survey.devices),
-        muted(stamp(survey.at)),
-    ))  # fmt: skip
-
-
-def score_word(survey: SurveyResult) -> Content:
-    """The score's shift, and whether it alarms."""
-    score = next((shift for shift in survey.shifts if shift.name == SCORE), None)
-    if score is None:
-        return muted("- baseline")
-    return (
-        toned(f"▲ {score.psi:.2f} alarm", "$text-error")
-        if survey.alarm
-        else toned(f"✓ {max(0, score.psi):.2f}", "$text-success")
+def points(name: str, surveys: list[SurveyResult]) -> tuple[Point, ...]:
+    """What each survey of what devices see found of one distribution, oldest first."""
+    return tuple(
+        Point(
+            survey=survey.run_id,
+            until=survey.window.end or stamp(survey.at),
+            shift=next((shift for shift in survey.shifts if shift.name == name), None),
+        )
+        for survey in surveys
+        if survey.role == "current"
     )
 
 
-def moved_most(survey: SurveyResult) -> Content:
-    """The features that moved evidently, the largest first."""
-    evident = [shift for shift in ranked(survey) if shift.evident and shift.name != SCORE]
-    return muted(", ".join(f"{shift.name} {shift.psi:.2f}" for shift in evident) or "-")
-
-
-def ranked(survey: SurveyResult) -> list[Shift]:
-    """The score first, then the largest shifts."""
-    return sorted(survey.shifts, key=lambda shift: (shift.name != SCORE, -shift.psi))
-
-
-def shift_row(shift: Shift, task: Task) -> Row:
-    """One distribution."""
-    kind = verdict(shift, task.drift.alarm_psi)
-    is_score = shift.name == SCORE
-    mark = ALARM if is_score and kind == "large" else SHIFT_MARKS[kind]
-    drawn: Cell = ShiftBar(
-        shift.psi, shift.noise, "$error" if mark is ALARM else TONES[kind], task.drift.alarm_psi, is_score
-    )
-    cells = (strong(shift.name), mark.content(), f"{max(0.0, shift.psi):.3f}", muted(f"{shift.noise:.3f}"), drawn)
-    return Row(shift.name, cells)
-
-
-def columns_of(survey: SurveyResult) -> list[Histogram]:
-    """The distributions that a survey counted; its cells are figures by themselves."""
-    return [histogram for histogram in survey.histograms if histogram.name not in (CONTRACT, OUTCOMES)]
-
-
-def contract_row(survey: SurveyResult) -> Row:
-    """How many rules are broken by more rows than the noise makes up."""
-    seen = sum(count.rows > count.band for count in survey.rules[:-1])
-    word = toned(f"▲ {seen} broken", "$text-warning") if seen else toned("✓ kept", "$text-success")
-    return Row(CONTRACT, (strong("contract"), word, "", "", ""))
-
-
-def rules_text(survey: SurveyResult) -> Content:
-    """Each rule with its rows, and the noise around them."""
-    seen = [strong(str(count)) if count.rows > count.band else muted(str(count)) for count in survey.rules]
-    return lines(muted("rows that break a rule first, with the noise 19 times in 20"), Content(""), *seen)
-
-
-def conclusion(survey: SurveyResult, task: Task) -> Content:
-    """What the survey says, in one line."""
-    if not survey.shifts:
-        return muted("a baseline: later surveys are compared with it")
-    kinds = Counter(verdict(shift, task.drift.alarm_psi) for shift in survey.shifts if shift.name != SCORE)
-    alarm = (
-        toned("▲ score above alarm", "$text-error") if survey.alarm else toned("✓ score below alarm", "$text-success")
-    )
-    return line(
-        alarm,
-        muted(f" {task.drift.alarm_psi:g} · features "),
-        line(
-            *(toned(f"{kinds[kind]} {mark.word}", mark.tone) for kind, mark in SHIFT_MARKS.items() if kinds[kind]),
-            gap=", ",
-        ),
-    )
+def contract_rows(survey: SurveyResult) -> list[Row]:
+    """The contract's line, where its rules were counted."""
+    return [contract_row(survey)] if survey.rules else []

@@ -1,7 +1,7 @@
 """What the views show beyond the rows themselves; pure functions, run off the screen's thread."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +14,8 @@ Part = Literal["returned", "refused", "failed", "idle"]
 
 ONLINE_SECONDS = 60.0
 """A device that spoke within this time counts as online; it asks for work every ten seconds or so."""
+RECENT = 200
+"""So many of the last rounds are told of each device."""
 ENDED: tuple[RunState, ...] = ("finished", "stopped", "failed")
 
 
@@ -37,27 +39,35 @@ def device_state(device: Device, now: float) -> str:
 
 def part_in(result: RoundResult, device: str) -> Part:
     """What a device did in a round."""
-    if device in result.refusals:
-        return "refused"
-    if device in result.failures:
-        return "failed"
-    return "returned" if device in result.returned else "idle"
+    return _part_of(device, result, set(result.returned))
 
 
 def participation(devices: Sequence[Device], rounds: Sequence[RoundResult]) -> dict[str, Participation]:
     """What came of asking each device, over all rounds in their order."""
-    return {device.name: _part_of(device.name, rounds) for device in devices}
+    parts: dict[str, dict[int, Part]] = {device.name: {} for device in devices}
+    refusals: dict[str, list[str]] = {}
+    for number, result in enumerate(rounds):
+        returned = set(result.returned)
+        for name in {*result.cohort, *result.refusals, *result.failures, *returned} & parts.keys():
+            parts[name][number] = _part_of(name, result, returned)
+        for name, reason in result.refusals.items():
+            refusals.setdefault(name, []).append(reason)
+    return {name: _participation(found, refusals.get(name, []), len(rounds)) for name, found in parts.items()}
 
 
-def _part_of(name: str, rounds: Sequence[RoundResult]) -> Participation:
-    parts: tuple[Part, ...] = tuple(part_in(result, name) for result in rounds)
-    refusals = [result.refusals[name] for result in rounds if name in result.refusals]
+def _part_of(name: str, result: RoundResult, returned: Container[str]) -> Part:
+    if name in result.refusals:
+        return "refused"
+    return "failed" if name in result.failures else "returned" if name in returned else "idle"
+
+
+def _participation(parts: Mapping[int, Part], refusals: Sequence[str], rounds: int) -> Participation:
     return Participation(
-        asked=sum(part != "idle" for part in parts),
-        returned=parts.count("returned"),
+        asked=sum(part != "idle" for part in parts.values()),
+        returned=sum(part == "returned" for part in parts.values()),
         last_refusal=refusals[-1] if refusals else "",
         refusals=dict(Counter(refusals)),
-        recent=parts[-200:],
+        recent=tuple(parts.get(number, "idle") for number in range(max(0, rounds - RECENT), rounds)),
     )
 
 

@@ -1,73 +1,65 @@
-"""The two lines on top: federation, what is going on, how old the figures are; and the five views."""
+"""The lines on top: federation, role, what is going on, what it has cost, how old the figures are; views; a warning."""
+
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from server.tui.figures import ENDED, current_run
-from server.tui.rounds import phase_line
-from server.tui.watcher import Snapshot
-from server.tui.words import RUN_MARKS, age, ago, line, muted, strong, toned
+from server.tui.words import line, muted, strong, toned
 
-QUIET_SECONDS = 60.0
-"""A run under way from which nothing was heard for so long deserves a look at `covey serve`."""
+if TYPE_CHECKING:  # the frame is painted before the store's modules are imported
+    from server.tui.watcher import Snapshot
 
-VIEWS = ("Fleet", "Rounds", "Models", "Drift", "Privacy")
+VIEWS = ("Fleet", "Rounds", "Models", "Rollouts", "Drift", "Privacy", "Audit", "Logs")
 
 
-class Header(Static):
+class Line(Static):
+    """One line, drawn again only when it says something else."""
+
+    shown: Content | None = None
+
+    def say(self, content: Content) -> None:
+        """Put a text."""
+        if self.shown is None or not self.shown.is_same(content):
+            self.shown = content
+            self.update(content, layout=False)
+
+
+class Header(Line):
     """One line that is always right about the whole federation."""
 
-    def show(self, snapshot: Snapshot | None, now: float, trouble: str) -> None:
-        """Name on the left, run in the middle, age on the right."""
+    def show(self, snapshot: "Snapshot | None", now: float, trouble: str, *, read_only: bool = False) -> None:
+        """Name and role on the left, the run in the middle, cost, age and connection on the right."""
         left = line(toned(" ▚ covey ", "bold $text-primary"), strong(snapshot.federation if snapshot else ""))
-        serves = service(snapshot) if snapshot and not trouble else Content("")
-        right = line(self._age(snapshot, now, trouble), "   ", serves)
-        middle = run_words(snapshot) if snapshot else muted("reading the store …")
-        room = self.size.width - left.cell_length - right.cell_length - 4
-        if middle.cell_length > room and snapshot:
-            middle = run_words(snapshot, short=True)
-        if middle.cell_length > room and snapshot:
-            right, room = serves, self.size.width - left.cell_length - serves.cell_length - 4
-        middle = middle.truncate(max(0, room), ellipsis=True)
-        gap = max(1, self.size.width - left.cell_length - right.cell_length - middle.cell_length - 3)
-        self.update(line(left, "  ", middle, " " * gap, right, " "))
+        if read_only:
+            left = line(left, " ", toned(" READ-ONLY ", "bold reverse $text-warning"))
+        if snapshot is None:
+            self.say(line(left, "  ", muted(trouble or "reading the store …")))
+            return
+        from server.tui.standing import parts
 
-    @staticmethod
-    def _age(snapshot: Snapshot | None, now: float, trouble: str) -> Content:
-        if trouble:
-            return toned("✕ store unreadable, figures are old", "$text-error")
-        if snapshot is None or snapshot.newest is None:
-            return muted("no news yet")
-        run, quiet = current_run(snapshot.runs), now - snapshot.newest
-        if run and run.state not in ENDED and quiet > QUIET_SECONDS:
-            return toned(f"▲ no news for {age(quiet)}", "$text-warning")
-        return muted(f"news {ago(snapshot.newest, now)}")
+        middles, rights = parts(snapshot, now, trouble)
+        self.say(fitted(left, middles, rights, self.size.width))
 
 
-def service(snapshot: Snapshot) -> Content:
-    """Whether a coordinator is there to carry anything out; without one, a run that waits is in trouble."""
-    if snapshot.serving:
-        return toned("● serving", "$text-success")
-    run = current_run(snapshot.runs)
-    waits = run is not None and run.state not in ENDED
-    return toned("▲ not serving", "$text-warning") if waits else muted("○ not serving")
+def fitted(left: Content, middles: list[Content], rights: list[list[Content]], width: int) -> Content:
+    """The longest middle, and the most on the right, that fit beside the left; the right gives way before the middle."""
+    for middle in middles:
+        for parts in rights:
+            right = line(*parts, gap="   ")
+            gap = width - left.cell_length - middle.cell_length - right.cell_length - 3
+            if gap >= 1:
+                return line(left, "  ", middle, " " * gap, right, " ")
+    room = max(0, width - left.cell_length - 3)
+    return line(left, "  ", middles[-1].truncate(room, ellipsis=True), " ")
 
 
-def run_words(snapshot: Snapshot, *, short: bool = False) -> Content:
-    """The run under way, or that there is none."""
-    run = current_run(snapshot.runs)
-    if run is None:
-        return muted("no run yet")
-    if run.state in ENDED:
-        return line(muted(f"run {run.id} "), RUN_MARKS[run.state].content())
-    phase = phase_line(run, snapshot.progress.get(run.id), short=short)
-    return phase if short else line(muted(f"run {run.id} "), phase)
-
-
-class Tabs(Static):
+class Tabs(Line):
     """The views by number; a click chooses as a key does."""
+
+    parts: list[tuple[str, Content]]
 
     class Chosen(Message):
         """A view was clicked."""
@@ -78,22 +70,46 @@ class Tabs(Static):
             self.view = view
 
     def show(self, current: str) -> None:
-        """Mark the current view."""
-        self.update(
-            line(" ", *(self._tab(number, name, current) for number, name in enumerate(VIEWS, start=1)), gap=" ")
-        )
+        """Mark the current view; where there is little room the others are numbers only."""
+        wide = sum(len(f" {number} {name} ") for number, name in enumerate(VIEWS, start=1)) <= self.size.width
+        self.parts = [
+            (name, self._tab(number, name if wide or name == current else "", current))
+            for number, name in enumerate(VIEWS, start=1)
+        ]
+        self.say(line(*(content for _, content in self.parts)))
 
     @staticmethod
     def _tab(number: int, name: str, current: str) -> Content:
         if name == current:
             return toned(f" {number} {name} ", "bold reverse $text-primary")
-        return line(toned(f" {number}", "$text-primary"), muted(f" {name} "))
+        return line(toned(f" {number}", "$text-primary"), muted(f" {name} " if name else " "))
 
     def on_click(self, event: events.Click) -> None:
         """Find the view under the mouse."""
-        edge = 2
-        for number, name in enumerate(VIEWS, start=1):
-            edge += len(f" {number} {name} ") + 1
+        edge = 0
+        for name, content in self.parts:
+            edge += content.cell_length
             if event.x < edge:
                 self.post_message(self.Chosen(name))
                 return
+
+
+class Crumbs(Line):
+    """How a person came here, once that is more than one step; `esc` goes one back."""
+
+    def show(self, steps: list[str]) -> None:
+        """Name the steps, the last one as the place."""
+        self.display = len(steps) > 1
+        way = line(*(muted(step) for step in steps[:-1]), strong(steps[-1] if steps else ""), gap=" ▸ ")
+        self.say(line(" ", way, muted("   esc goes back")))
+
+
+class Banner(Line):
+    """What is wrong with the connection, as long as it is."""
+
+    def show(self, warning: Content | None) -> None:
+        """Say it, or go away."""
+        self.display = warning is not None
+        self.set_class(warning is not None, "-shown")
+        if warning is not None:
+            self.say(line(" ", warning.truncate(max(0, self.app.size.width - 2), ellipsis=True)))

@@ -34,7 +34,7 @@ def compare(reference: Histogram | None, current: Histogram | None, task: Task, 
     if known is None:
         return muted("this survey did not count it")
     pair = Pair(labels=labels_of(task, known), then=shares(reference), now=shares(current))
-    head = legend(reference, current)
+    head = legend(reference, current).truncate(width)
     body = as_rows(pair, width, height - 2) if height >= 9 else as_columns(pair, width, height - 2)
     return lines(head, *body)
 

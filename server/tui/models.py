@@ -1,54 +1,57 @@
-"""The Models view: every version with its lineage, and every release with the gates it passed."""
+"""The Models view: the tree of versions, the gates of the one under the cursor, and all there is to know of it."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 from textual.content import Content
 
-from server.records import GateVerdict
 from server.tui import acts
-from server.tui.acts import Act
-from server.tui.table import Column, Row, Table
+from server.tui.commands import Act
+from server.tui.gatetable import facts_text, gates_text, in_words
+from server.tui.table import Table
+from server.tui.versiondiff import DiffDialog
+from server.tui.versionfacts import Facts, facts
+from server.tui.versionrows import VERSIONS, Branching, nodes_of, rows_of
+from server.tui.versionstate import Qualities, evaluation_of, releases_of, standing, verdicts_of
 from server.tui.view import Panel, View, advice, framed
 from server.tui.watcher import Snapshot
-from server.tui.words import STAGE_MARKS, ago, line, lines, muted, size, stamp, strong, toned
-from shared.models import ModelVersion, Release
-
-RELEASES = (
-    Column("Release", 7, right=True),
-    Column("Version", 7, right=True),
-    Column("Task", 9, grow=True),
-    Column("State", 10),
-    Column("On", 7, right=True),
-    Column("Share", 6, right=True, rank=1),
-    Column("Published", 16, rank=2),
-)
-VERSIONS = (
-    Column("Version", 7, right=True),
-    Column("Stage", 11),
-    Column("Release", 7, right=True),
-    Column("Parent", 6, right=True),
-    Column("From", 16, grow=True),
-    Column("Weights", 7, rank=1),
-    Column("Made", 10, right=True, rank=2),
-)
+from server.tui.words import lines, muted
+from shared.models import ModelVersion
 
 
 class ModelsView(View):
-    """Releases above, versions below; the details follow whichever has the keyboard."""
+    """The tree on the left or on top; gates and facts follow the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "app.act('promote')", "Promote"),
         Binding("w", "app.act('withdraw')", "Withdraw"),
+        Binding("d", "diff", "Compare"),
+        Binding("f", "fold", "Fold"),
     ]
 
+    WORDS: ClassVar[dict[str, str]] = {
+        "○ candidate": "made by a round, offered to nobody",
+        "◐ canary": "a release on its way, on a part of the fleet",
+        "● current": "what the fleet runs, or runs outside a canary",
+        "■ halted": "a release that was taken away again",
+        "? undecided": "a gate whose bounds hold its limit: not passed",
+        "≠": "compared versions differ here",
+    }
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        """Begin with every campaign folded."""
+        super().__init__(id=id)
+        self.unfolded: frozenset[int] = frozenset()
+        self.qualities = Qualities()
+
     def panels(self) -> ComposeResult:
-        """Two tables and one panel of details."""
+        """One table, two panels; where there is little room `enter` shows what the second would."""
         yield framed(Table(VERSIONS, id="versions"), "Versions")
-        yield framed(Table(RELEASES, id="releases"), "Releases")
-        yield Panel("Gates", id="gates")
+        with Horizontal(id="about"):
+            yield Panel("Gates", id="gates")
+            yield Panel("Facts", id="facts")
 
     def hint(self, snapshot: Snapshot) -> Content | None:
         """A task brings the first version."""
@@ -61,148 +64,114 @@ class ModelsView(View):
         )
 
     def fill(self, snapshot: Snapshot) -> None:
-        """Newest first, and what is known of the selected row."""
-        numbers = released(snapshot.releases)
-        shown = self.query_one("#releases", Table)
-        shown.show([release_row(release, snapshot) for release in reversed(snapshot.releases)])
-        self.query_one("#versions", Table).show(
-            [version_row(v, numbers, self.now) for v in reversed(snapshot.versions)]
-        )
-        self._show_details(snapshot)
-
-    def on_descendant_focus(self) -> None:
-        """The details follow the keyboard."""
-        self.refill()
+        """Newest first, and what is known of the version under the cursor."""
+        table = self.query_one("#versions", Table)
+        branching = Branching(self.unfolded, frozenset(int(key) for key in table.marked if key.isdecimal()))
+        table.show(rows_of(nodes_of(snapshot, branching), snapshot, self.qualities, self.now))
+        table.border_subtitle = muted("space marks two for d")
+        if version := self.version():
+            self._show_about(version, snapshot)
 
     def version(self) -> ModelVersion | None:
-        """The version under the cursor."""
-        key = self.query_one("#versions", Table).key
-        return next((v for v in self.snapshot.versions if str(v.number) == key), None) if self.snapshot else None
-
-    def release(self) -> Release | None:
-        """The release under the cursor."""
-        key = self.query_one("#releases", Table).key
-        return next((r for r in self.snapshot.releases if str(r.number) == key), None) if self.snapshot else None
+        """The version under the cursor; none on a line of folded rounds."""
+        return self._numbered(self.query_one("#versions", Table).key)
 
     def offer(self, action: str) -> Act | None:
-        """Promote a candidate; withdraw the release in force."""
-        version, release = self.version(), self.in_force()
-        if action == "promote" and version and version.stage == "candidate" and self.snapshot:
+        """Promote a candidate; withdraw the newest release of a version that has one and was not withdrawn."""
+        version = self.version()
+        if version is None or self.snapshot is None:
+            return None
+        own = releases_of(version, self.snapshot)
+        if action == "promote" and version.stage == "candidate":
             return acts.promote(version, self.snapshot)
-        return acts.withdraw(release) if action == "withdraw" and release else None
-
-    def in_force(self) -> Release | None:
-        """The selected release, if it is the one in force: only that can be withdrawn."""
-        release, releases = self.release(), self.snapshot.releases if self.snapshot else ()
-        return release if release and in_force(release, releases) else None
-
-    def _show_details(self, snapshot: Snapshot) -> None:
-        panel, version, release = self.query_one("#gates", Panel), self.version(), self.release()
-        if version is not None and not self.query_one("#releases", Table).has_focus:
-            release = next((r for r in reversed(snapshot.releases) if r.version == version.number), None)
-        if release is not None:
-            panel.border_title = f"Release {release.number} · gates"
-            panel.update(release_detail(release, snapshot, self.now, panel.content_size.width))
-        elif version is not None:
-            panel.border_title = f"Version {version.number}"
-            panel.update(version_detail(version, snapshot))
-
-
-def released(releases: Sequence[Release]) -> dict[int, int]:
-    """The newest release of each version."""
-    return {release.version: release.number for release in releases}
-
-
-def in_force(release: Release, releases: Sequence[Release]) -> bool:
-    """Whether no newer release of its task stands above it."""
-    return release.number == max(other.number for other in releases if other.task == release.task)
-
-
-def release_row(release: Release, snapshot: Snapshot) -> Row:
-    """One release."""
-    current = in_force(release, snapshot.releases)
-    running = sum(d.release == release.number and d.state == "approved" for d in snapshot.devices)
-    return Row(str(release.number), (
-        strong(f"r{release.number}"),
-        f"v{release.version}",
-        release.task,
-        toned("● in force", "$text-success") if current else muted("○ replaced"),
-        f"{running} dev" if running else muted("-"),
-        f"{release.ceiling_bp / 100:g} %",
-        muted(stamp(release.published_at)),
-    ))  # fmt: skip
-
-
-def version_row(version: ModelVersion, numbers: dict[int, int], now: float) -> Row:
-    """One version."""
-    release = numbers.get(version.number)
-    return Row(str(version.number), (
-        strong(f"v{version.number}"),
-        STAGE_MARKS[version.stage].content(),
-        f"r{release}" if release else muted("-"),
-        f"v{version.parent}" if version.parent else muted("-"),
-        origin(version),
-        muted(version.weights_sha256[:7]),
-        muted(ago(version.created_at, now)),
-    ))  # fmt: skip
-
-
-def origin(version: ModelVersion) -> str:
-    """Which round made it."""
-    return f"run {version.run_id} · round {version.round_number}" if version.run_id else "untrained"
-
-
-def release_detail(release: Release, snapshot: Snapshot, now: float, width: int) -> Content:
-    """What is in a release, and every gate with what was expected and found."""
-    files = [
-        line(muted(f"{name:<9}"), f"{size(artifact.bytes):<8} ", muted(f"sha256 {artifact.sha256[:12]}"))
-        for name, artifact in sorted(release.artifacts.items())
-    ]
-    return lines(
-        gate_table(snapshot.gates.get(release.number, ()), width),
-        "",
-        line(muted("version  "), f"v{release.version}, trained on {release.trained_on}"),
-        line(muted("signed   "), stamp(release.published_at), muted(f", {ago(release.published_at, now)}")),
-        *files,
-    )
-
-
-def gate_table(gates: Sequence[GateVerdict], width: int) -> Content:
-    """Verdict, name, found and expected, aligned."""
-    if not gates:
-        return muted("no verdicts are kept with this release")
-    wide = [max(len(getattr(gate, field)) for gate in gates) for field in ("name", "found")]
-    heading = muted(f"{'':2}{'gate':<{wide[0]}}  {'found':<{max(wide[1], 5)}}  expected")
-    rows = [
-        line(
-            toned("✓ ", "$text-success") if gate.passed else toned("✕ ", "$text-error"),
-            strong(f"{gate.name:<{wide[0]}}"), "  ", f"{gate.found:<{max(wide[1], 5)}}", "  ",
-            muted(gate.expected.replace("at most ", "≤ ")),
+        return (
+            acts.withdraw(own[-1], self.snapshot)
+            if action == "withdraw" and own and version.stage != "withdrawn"
+            else None
         )
-        for gate in gates
-    ]  # fmt: skip
-    return lines(*(row.truncate(width, ellipsis=True) for row in (heading, *rows)))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Comparing takes two versions, folding a run."""
+        if action == "diff":
+            return self.pair() is not None
+        if action == "fold":
+            return bool(self._run_of(self.query_one("#versions", Table).key)) if self.is_mounted else False
+        return super().check_action(action, parameters)
+
+    def on_table_opened(self, message: Table.Opened) -> None:
+        """A line of folded rounds unfolds; any other opens its page."""
+        if self._numbered(message.key) is None:
+            message.prevent_default()
+            self.action_fold()
+
+    def on_table_arranged(self, message: Table.Arranged) -> None:
+        """A mark keeps a version in sight, and gives something to compare."""
+        super().on_table_arranged(message)
+        self.refill()
+
+    def action_fold(self) -> None:
+        """Show the rounds of the run under the cursor, or fold them away again."""
+        run = self._run_of(self.query_one("#versions", Table).key)
+        if run:
+            self.unfolded ^= {run}
+            self.refill()
+
+    def page(self, table: Table, key: str, width: int) -> tuple[str, Content] | None:  # noqa: ARG002 - there is one table
+        """All there is to know of a version."""
+        version = self._numbered(key)
+        if version is None or self.snapshot is None:
+            return None
+        gates = gates_text(verdicts_of(version, self.snapshot), width)
+        return f"Version {version.number}", lines(gates, "", facts_text(self._facts(version, self.snapshot), width, 1))
+
+    def action_diff(self) -> None:
+        """Show two versions side by side."""
+        pair = self.pair()
+        if pair and self.snapshot:
+            one, other = (self._facts(each, self.snapshot) for each in pair)
+            self.app.push_screen(DiffDialog((f"v{pair[0].number}", f"v{pair[1].number}"), one, other))
+
+    def pair(self) -> tuple[ModelVersion, ModelVersion] | None:
+        """The two marked versions, the older first; short of two, the one under the cursor and what is current, or its parent."""
+        here, snapshot = self.version(), self.snapshot
+        if snapshot is None:
+            return None
+        marked = sorted(int(key) for key in self.query_one("#versions", Table).marked if key.isdecimal())
+        wanted = [] if len(marked) == 2 or here is None else [here.number, *_beside(here, snapshot)]
+        numbers = list(dict.fromkeys([*marked, *wanted] if len(marked) <= 2 else wanted))[:2]
+        found = [version for number in sorted(numbers) if (version := self._numbered(str(number)))]
+        return (found[0], found[1]) if len(found) == 2 else None
+
+    def _numbered(self, key: str | None) -> ModelVersion | None:
+        return next((v for v in self.snapshot.versions if str(v.number) == key), None) if self.snapshot else None
+
+    def _run_of(self, key: str | None) -> int:
+        if self.snapshot is None:
+            return 0
+        trees = nodes_of(self.snapshot, Branching(self.unfolded, frozenset()))
+        return next((node.run_id for nodes in trees.values() for node in nodes if node.key == key), 0)
+
+    def _facts(self, version: ModelVersion, snapshot: Snapshot) -> Facts:
+        task = next((task for task in snapshot.tasks if task.name == version.task), None)
+        return facts(version, snapshot, self.qualities.of(evaluation_of(version, snapshot), task))
+
+    def _show_about(self, version: ModelVersion, snapshot: Snapshot) -> None:
+        gates, about, verdicts = (
+            self.query_one("#gates", Panel),
+            self.query_one("#facts", Panel),
+            verdicts_of(version, snapshot),
+        )
+        gates.border_title, about.border_title = f"v{version.number} · gates", f"v{version.number} · facts"
+        gates.border_subtitle, about.border_subtitle = in_words(verdicts), muted("enter shows all")
+        if gates.display:
+            gates.update(gates_text(verdicts, gates.content_size.width))
+        if about.display:
+            about.update(
+                facts_text(self._facts(version, snapshot), about.content_size.width, about.content_size.height)
+            )
 
 
-def version_detail(version: ModelVersion, snapshot: Snapshot) -> Content:
-    """What a version is, and how it would become a release."""
-    return lines(
-        line(STAGE_MARKS[version.stage].content(), muted(f"  {origin(version)}")),
-        line(muted("lineage  "), lineage(version, snapshot.versions)),
-        line(muted("weights  "), f"sha256 {version.weights_sha256[:24]}…"),
-        line(muted("made     "), stamp(version.created_at)),
-        line(muted("task     "), f"{version.task} revision {version.revision}"),
-        "",
-        line(strong("p"), muted(" promotes it: exports, tests against the gates,")),
-        muted("  and signs it only if every gate passes"),
-    )
-
-
-def lineage(version: ModelVersion, versions: Sequence[ModelVersion], depth: int = 4) -> str:
-    """A version and its ancestors, newest first."""
-    by_number = {each.number: each for each in versions}
-    chain, at = [f"v{version.number}"], by_number.get(version.parent)
-    while at is not None and len(chain) < depth:
-        chain.append(f"v{at.number}")
-        at = by_number.get(at.parent)
-    return " ← ".join([*chain, "…"] if at else chain)
+def _beside(version: ModelVersion, snapshot: Snapshot) -> list[int]:
+    """What a version is compared with unless somebody says so: what most devices run, or what it was trained from."""
+    current = [v.number for v in snapshot.versions if v.task == version.task and standing(v, snapshot) == "current"]
+    return [*reversed(current), version.parent]

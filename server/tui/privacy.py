@@ -1,51 +1,42 @@
-"""The Privacy view: what our plans cost each device at most, and what one more campaign would."""
+"""The Privacy view: what our plans cost the fleet at most, what it can still afford, and what a campaign would cost."""
 
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 from textual.content import Content
 
-from server.modewords import HOLDS, least
-from server.spending import MOST_CAMPAIGNS, Spending, campaign_event, course, epsilon, merged
-from server.tui.charts import Stack, stacks
-from server.tui.table import Column, Row, Table
-from server.tui.view import Panel, View, advice, framed
+from server.spending import Spending
+from server.tui.calculatorpanel import Calculator
+from server.tui.spendrows import SPENDING, bound_words, course_chart, spending_row, summary
+from server.tui.spread import affordable, spread
+from server.tui.table import Listing, Table
+from server.tui.taskview import TaskView
+from server.tui.view import Panel, advice, framed
 from server.tui.watcher import Snapshot
-from server.tui.words import line, lines, muted, plural, strong, toned
 from shared.tasks import Task
 
 
-def legend(width: int) -> Content:
-    """What the bar's parts mean, as far as there is room."""
-    long = "━ spent   ╍ one more campaign   │ ceiling"
-    return Content(long if width >= len(long) else "━ spent ╍ next │ max")
+class PrivacyView(TaskView):
+    """The ceiling and who can pay on top; devices beside the calculator; one device's course and the fleet's spread below."""
 
-
-SCALE = 7
-"""Cells left of the course, for its scale."""
-COLUMNS = (
-    Column("Device", 14),
-    Column("ε ≤", 5, right=True),
-    Column(legend, 14, grow=True),
-    Column("next", 5, right=True),
-    Column("room for", 14),
-    Column("Rounds", 6, right=True, rank=1),
-    Column("Surveys", 7, right=True, rank=2),
-)
-
-
-class PrivacyView(View):
-    """One task at a time: the newest run's, until a person moves on with `t`."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("t", "app.next_task", "Next task")]
-    picked: str | None = None
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("c", "calculate", "Calculator")]
+    seen: tuple[Snapshot, str] | None = None
+    rows: tuple[Spending, ...] = ()
 
     def panels(self) -> ComposeResult:
-        """What a campaign costs; who has spent what."""
-        yield Panel("Ceiling", id="ceiling")
-        yield framed(Table(COLUMNS, id="spending"), "Devices")
-        yield Panel("Course", id="course")
+        """Four panels, one table, and the calculator."""
+        with Horizontal(id="above"):
+            yield Panel("Ceiling", id="ceiling")
+            yield Panel("Campaigns left", id="affordable")
+        with Horizontal(id="within"):
+            yield framed(Table(SPENDING, id="spending"), "Devices")
+            yield Calculator(id="calculator")
+        with Horizontal(id="below"):
+            yield Panel("Course", id="course")
+            yield Panel("Spread", id="spread")
 
     def hint(self, snapshot: Snapshot) -> Content | None:
         """Without a task there is no ceiling, without devices no spend."""
@@ -63,105 +54,60 @@ class PrivacyView(View):
         return None
 
     def fill(self, snapshot: Snapshot) -> None:
-        """One bar a device, the most spent first."""
+        """One bar a device, the most spent first; the rest follows from the same figures."""
         task = self.task_on_show(snapshot)
         if task is None:
             return
-        rows = sorted(snapshot.spending(task), key=lambda each: (-each.epsilon, each.device))
+        rows = self._priced(task, snapshot)
         panel = self.query_one("#ceiling", Panel)
         panel.border_title = f"{task.name} · {task.title}"
-        panel.update(summary(task, rows))
+        panel.update(summary(task, rows, panel.content_size.width))
         table = self.query_one("#spending", Table)
-        table.show([spending_row(each, task) for each in rows])
-        if (drawn := self.query_one("#course", Panel)).display and table.key:
+        table.border_subtitle = bound_words(rows)
+        table.list(
+            Listing(
+                items=rows, key=lambda each: each.device, cells=lambda each: spending_row(each, task).cells,
+                fields=spending_fields,
+            )
+        )  # fmt: skip
+        self._show_fleet(task, rows, snapshot)
+        self._show_course(task, snapshot)
+        self.query_one(Calculator).show(task, snapshot.charges.get(task.name, ()))
+
+    def action_calculate(self) -> None:
+        """Show the calculator, wherever it is, and give it the keyboard."""
+        self.add_class("-calculating")
+        self.query_one(Calculator).begin()
+
+    @on(Calculator.Left)
+    def leave(self) -> None:
+        """Back to the devices."""
+        self.remove_class("-calculating")
+        self.query_one("#spending", Table).focus()
+
+    def _priced(self, task: Task, snapshot: Snapshot) -> tuple[Spending, ...]:
+        """What each device has spent, worked out anew when the store moved or the task changed."""
+        if self.seen is None or self.seen[0] is not snapshot or self.seen[1] != task.name:
+            self.seen = (snapshot, task.name)
+            self.rows = tuple(sorted(snapshot.spending(task), key=lambda each: (-each.epsilon, each.device)))
+        return self.rows
+
+    def _show_fleet(self, task: Task, rows: tuple[Spending, ...], snapshot: Snapshot) -> None:
+        drawn, left = self.query_one("#spread", Panel), self.query_one("#affordable", Panel)
+        size = drawn.content_size
+        drawn.update(spread([each.epsilon for each in rows], task.privacy.epsilon, size.width, size.height))
+        left.update(affordable(rows, snapshot.devices, task.name, left.content_size.width))
+
+    def _show_course(self, task: Task, snapshot: Snapshot) -> None:
+        drawn, table = self.query_one("#course", Panel), self.query_one("#spending", Table)
+        if drawn.display and table.key:
             drawn.border_title = f"{table.key} · ε after each charge"
             drawn.update(course_chart(table.key, task, snapshot, drawn.content_size.width, drawn.content_size.height))
 
-    def next_task(self) -> None:
-        """Move on to the next task, from the last to the first."""
-        if self.snapshot and (now := self.task_on_show(self.snapshot)):
-            names = [task.name for task in self.snapshot.tasks]
-            self.picked = names[(names.index(now.name) + 1) % len(names)]
-            self.refill()
 
-    def task_on_show(self, snapshot: Snapshot) -> Task | None:
-        """The task on show."""
-        return snapshot.task(self.picked or (snapshot.runs[-1].task if snapshot.runs else None))
-
-
-def summary(task: Task, rows: list[Spending]) -> Content:
-    """The ceiling, the price of a campaign, and how many devices could pay it."""
-    training, privacy = task.training, task.privacy
-    price = epsilon(merged([campaign_event(training)]), privacy.delta)
-    able = sum(each.campaigns_left > 0 for each in rows)
-    tone = "$text-success" if able == len(rows) else "$text-warning"
-    return lines(
-        line(muted("ceiling   "), strong(f"ε {privacy.epsilon:g}"), muted(f" at δ {privacy.delta:g}, signed with the task")),
-        line(
-            muted("campaign  "), strong(f"ε {price:.2f}"),
-            muted(f" by itself: {training.rounds} rounds of {training.steps} steps, noise {training.noise_multiplier:g}, "
-                  f"rate {training.sample_rate:g}"),
-        ),
-        line(muted("next      "), toned(f"{able} of {plural(len(rows), 'device')} could take part in one more", tone)),
-        bound_words(rows),
-    )  # fmt: skip
-
-
-def bound_words(rows: list[Spending]) -> Content:
-    """What the figures are; and against whom they hold, once rounds are among them that not everyone is held off by."""
-    trust = least(each.trust for each in rows)
-    if trust == "everyone":
-        return muted("Upper bounds from our own plans. What its owner granted only a device knows.")
-    return line(muted("Upper bounds for single rows, "), toned(HOLDS[trust], "$text-warning"), muted("."))
-
-
-def spending_row(each: Spending, task: Task) -> Row:
-    """One device."""
-    limit = task.privacy.epsilon
-    scale = max(limit, each.after) * 1.02
-    over = each.after > limit
-    bar = Stack(
-        (
-            (each.epsilon / scale, "━", "$warning" if over else "$primary"),
-            ((each.after - each.epsilon) / scale, "╍", "$error" if over else "$foreground 60%"),
-        ),
-        limit / scale,
-    )
-    then = toned(f"{each.after:.2f}", "$text-error" if over else "$foreground 60%")
-    cells = (strong(each.device), f"{each.epsilon:.2f}", bar, then, room(each), str(each.rounds), str(each.surveys))
-    return Row(each.device, cells)
-
-
-def course_chart(device: str, task: Task, snapshot: Snapshot, width: int, height: int) -> Content:
-    """How a device came to what it has spent, and where one more campaign would lead, below the ceiling."""
-    most = width - SCALE
-    if most < 1 or height < 4:
-        return Content("")
-    results = [result for rounds in snapshot.rounds.values() for result in rounds]
-    found = course(device, task, results, snapshot.runs, most=most)
-    limit, count = task.privacy.epsilon, len(found.spent) + len(found.further)
-    each = min(6, max(1, most // max(1, count)))
-    values = [
-        *([(value, "$warning" if value > limit else "$primary")] for value in found.spent),
-        *([(value, "$error" if value > limit else "$foreground 30%")] for value in found.further),
-    ]
-    drawn = stacks(values, height=height - 2, top=limit, cell=max(1, each - 1), gap=int(each > 1))
-    marks = [f"ε {limit:g}", *[""] * (len(drawn) - 2), "0"]
-    head = line(
-        " " * SCALE, toned("■ ", "$primary"), muted("spent   "), toned("■ ", "$foreground 30%"),
-        muted(f"one more campaign of {task.training.rounds} rounds   "), toned("▔▔ ", "$text-error"), muted("ceiling"),
-    )  # fmt: skip
-    wide = max(1, min(most, count * each))
-    return lines(
-        head, line(" " * SCALE, toned("▁" * wide, "$text-error")),
-        *(line(muted(f"{mark:>{SCALE - 1}} "), row) for mark, row in zip(marks, drawn, strict=True)),
-    )  # fmt: skip
-
-
-def room(each: Spending) -> Content:
-    """How many more campaigns fit."""
-    if each.campaigns_left == 0:
-        return toned("✕ no campaign", "$text-error")
-    more = f"{MOST_CAMPAIGNS}+" if each.campaigns_left == MOST_CAMPAIGNS else str(each.campaigns_left)
-    noun = "campaign" if each.campaigns_left == 1 else "campaigns"
-    return toned(f"✓ {more} {noun}", "$text-success")
+def spending_fields(each: Spending) -> dict[str, str | float | None]:
+    """What queries and exports know of a device's spend."""
+    return {
+        "device": each.device, "spent": each.epsilon, "next": each.after, "campaigns": float(each.campaigns_left),
+        "rounds": float(each.rounds), "surveys": float(each.surveys),
+    }  # fmt: skip

@@ -1,20 +1,35 @@
 """The Rounds view: every run, where the current one is, and what came of each round."""
 
+from dataclasses import replace
+from typing import ClassVar
+
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.geometry import Size
 
-from server.modewords import HOLDS, NOISE, TRUST_OF
-from server.records import CampaignRequest, Progress, Run
-from server.tui.charts import bar, joined, spark
-from server.tui.figures import ENDED, current_run, part_in
+from server.estimates import Estimate
+from server.records import Run
+from server.tui.charts import joined
+from server.tui.figures import current_run, part_in
+from server.tui.learning import learning_chart
+from server.tui.phases import phase_track, sentence, straggler_bars, stragglers
+from server.tui.replay import Scrubber, Tape
 from server.tui.roundchart import round_chart
+from server.tui.runwords import (
+    committed,
+    kind_of,
+    noise_beside,
+    phase_beside,
+    run_detail,
+    total_rounds,
+)
 from server.tui.table import Column, Row, Table
+from server.tui.versionstate import Qualities, evaluation_of
 from server.tui.view import Panel, View, advice, framed
 from server.tui.watcher import Snapshot
-from server.tui.words import PARTS, RUN_MARKS, ago, lasting, line, lines, muted, plural, stamp, strong, tally, toned
-from shared import wire
-from shared.errors import WireError
+from server.tui.words import PARTS, RUN_MARKS, lasting, line, lines, muted, stamp, strong, toned
 from shared.rounds import RoundResult
 
 RUNS = (
@@ -35,23 +50,43 @@ ROUNDS = (
 )
 
 
-ALL_TERMS = 8
-"""Lines of a run's panel that shows all of its terms."""
+TICK_SECONDS = 0.1
+"""How often a tape that plays moves."""
 
 
 class RoundsView(View):
-    """Runs, and the rounds of the selected one. A new run is selected as it appears."""
+    """Runs, and the rounds of the selected one. A new run is selected as it appears.
 
+    With a tape, the selected run is shown as it was at the tape's moment.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "replay", "Replay"),
+        Binding("c", "chart", "Other chart", show=False),
+        Binding("l", "log", "Log"),
+    ]
+    WORDS: ClassVar[dict[str, str]] = {
+        "phase": "what a round is at; `enter` on a round shows all of its phases and who was late",
+        "replay": "the campaign again, as it was recorded: space plays, arrows go round by round, + and - set the pace",
+    }
     newest = 0
+    tape: Tape | None = None
+    learning = False
 
     def panels(self) -> ComposeResult:
-        """Runs; the selected run's state; its rounds as columns and as a table."""
+        """Runs; the selected run's state; its rounds as columns and as a table; the scrubber of a replay."""
         with Vertical(id="left"):
             yield framed(Table(RUNS, id="runs"), "Runs")
             yield Panel("Run", id="run")
         with Vertical(id="right"):
+            yield Scrubber(id="scrubber")
             yield Panel("Answers by round", id="chart")
             yield framed(Table(ROUNDS, id="rounds"), "Rounds")
+
+    def on_mount(self) -> None:
+        """A tape runs ten times a second while it plays."""
+        self._qualities = Qualities()
+        self.set_interval(TICK_SECONDS, self._tick)
 
     def hint(self, snapshot: Snapshot) -> Content | None:
         """Publish a task, or start the first run."""
@@ -84,32 +119,135 @@ class RoundsView(View):
         return next((run for run in self.snapshot.runs if str(run.id) == key), None) if self.snapshot else None
 
     def _show_run(self, run: Run, snapshot: Snapshot) -> None:
-        rounds = snapshot.rounds[run.id]
+        rounds, progress = snapshot.rounds[run.id], snapshot.progress.get(run.id)
+        if self.tape and self.tape.rounds[0].plan.run_id != run.id:
+            self.tape = None
+        if self.tape:
+            rounds, progress = self.tape.moment.rounds, self.tape.moment.progress
+            run = as_it_was(run, self.tape)
+            self.query_one(Scrubber).show(self.tape)
+        self.set_class(self.tape is not None, "-replaying")
         made = {v.round_number: v.number for v in snapshot.versions if v.run_id == run.id}
-        panel, chart = self.query_one("#run", Panel), self.query_one("#chart", Panel)
-        progress, width = snapshot.progress.get(run.id), panel.content_size.width
-        panel.border_title = f"Run {run.id} · {kind_of(run)} · {run.task}"
+        panel = self.query_one("#run", Panel)
+        width, chart = panel.content_size.width, self.query_one("#chart", Panel)
+        panel.border_title = f"{'Replay of run' if self.tape else 'Run'} {run.id} · {kind_of(run)} · {run.task}"
         panel.border_subtitle = phase_beside(run, progress, width) or noise_beside(
             run, rounds, panel.content_size.height
         )
         panel.update(run_detail(run, progress, rounds, self.now, width, plot=not chart.display))
-        total = total_rounds(run, progress)
-        chart.update(round_chart(rounds, total, chart.content_size.width, chart.content_size.height))
+        chart.border_title = "ε and AUC by round" if self.learning else "Answers by round"
+        chart.border_subtitle = "c: answers" if self.learning else "c: ε and AUC"
+        chart.update(self._chart(run, rounds, total_rounds(run, progress), chart.content_size, snapshot))
         self.query_one("#rounds", Table).show([round_row(result, made) for result in reversed(rounds)])
 
+    def _chart(self, run: Run, rounds: tuple[RoundResult, ...], total: int, size: Size, snapshot: Snapshot) -> Content:
+        task = snapshot.task(run.task)
+        if run.kind != "train" and not rounds:
+            return muted("this run asks once, so it has no rounds")
+        if not self.learning or task is None:
+            return round_chart(rounds, total, size.width, size.height)
+        return learning_chart(
+            rounds, total, self._aucs(run, snapshot), size.width, size.height, delta=task.privacy.delta
+        )
 
-def request_of(run: Run) -> CampaignRequest | None:
-    """What the operator asked for, if the run is a campaign."""
-    try:
-        return wire.from_json(CampaignRequest, run.request.encode()) if run.kind == "train" else None
-    except WireError:
-        return None
+    def _aucs(self, run: Run, snapshot: Snapshot) -> dict[int, Estimate]:
+        """The AUC of each round's version, by the round's number, as far as versions were evaluated."""
+        task = snapshot.task(run.task)
+        made = [version for version in snapshot.versions if version.run_id == run.id]
+        found = {each.round_number: self._qualities.of(evaluation_of(each, snapshot), task) for each in made}
+        return {number: quality.auc for number, quality in found.items() if quality is not None}
+
+    def page(self, table: Table, key: str, width: int) -> tuple[str, Content] | None:
+        """One round in time, or all that was asked of a run."""
+        run, snapshot = self.selected(), self.snapshot
+        if run is None or snapshot is None:
+            return None
+        if table.id == "runs":
+            rounds = snapshot.rounds[run.id]
+            return f"Run {run.id}", run_detail(run, snapshot.progress.get(run.id), rounds, self.now, width, plot=True)
+        result = next((each for each in snapshot.rounds[run.id] if str(each.plan.number) == key), None)
+        return (f"Round {key} of run {run.id}", round_page(result, width)) if result else None
+
+    # -- replay -----------------------------------------------------------------------------------
+
+    def action_chart(self) -> None:
+        """Show the other chart."""
+        self.learning = not self.learning
+        self.refill()
+
+    def action_log(self) -> None:
+        """Go to what the selected run wrote."""
+        if run := self.selected():
+            self.post_message(self.Go("Logs", "files", f"run-{run.id}.log"))
+
+    def action_replay(self) -> None:
+        """Play the selected run again from its start, or stop doing so."""
+        run = self.selected()
+        if self.tape or run is None or self.snapshot is None or not self.snapshot.rounds[run.id]:
+            self._leave_replay()
+            return
+        rounds = self.snapshot.rounds[run.id]
+        self.tape = Tape(rounds=rounds, total=total_rounds(run, None) or len(rounds), playing=True)
+        self.refill()
+        self.query_one(Scrubber).focus()
+
+    def on_scrubber_moved(self, message: Scrubber.Moved) -> None:
+        """A key moved the tape."""
+        if self.tape:
+            self.tape = message.move(self.tape)
+            self.refill()
+
+    def on_scrubber_left(self) -> None:
+        """Back to what is now."""
+        self._leave_replay()
+
+    def _leave_replay(self) -> None:
+        self.tape = None
+        self.remove_class("-replaying")
+        self.refill()
+        self.focus_first()
+
+    def _tick(self) -> None:
+        if self.tape and self.tape.playing and self.display:
+            self.tape = self.tape.ticked(TICK_SECONDS)
+            self.refill()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer a replay where rounds were recorded."""
+        if action == "replay":
+            run = self.selected() if self.is_mounted and self.snapshot and not self.has_class("-empty") else None
+            return bool(run and self.snapshot and self.snapshot.rounds[run.id])
+        return super().check_action(action, parameters)
 
 
-def total_rounds(run: Run, progress: Progress | None) -> int:
-    """How many rounds the run is to have."""
-    request = request_of(run)
-    return request.training.rounds if request else progress.rounds if progress else 0
+def as_it_was(run: Run, tape: Tape) -> Run:
+    """The run while its tape had not come to the end."""
+    ended = tape.at >= tape.length
+    return run if ended else replace(run, state="running", finished_at=None, detail="")
+
+
+def round_page(result: RoundResult, width: int) -> Content:
+    """One round in time: what came of it, its phases, and each device's answer, the latest first."""
+    late = stragglers(result)
+    waited = (
+        line(muted("waited for  "), ", ".join(late[:6])) if late else muted("no device was much later than the others")
+    )
+    plan = result.plan
+    return lines(
+        sentence(result),
+        line(
+            muted(
+                f"{stamp(result.started_at)} UTC, took {lasting(result.finished_at - result.started_at)}, {plan.mode} noise, version {plan.base_version} before"
+            )
+        ),
+        "",
+        strong("Phases"),
+        phase_track(result, width),
+        "",
+        strong("Answers"),
+        waited,
+        straggler_bars(result, width, len(result.cohort)),
+    )
 
 
 def run_row(run: Run, snapshot: Snapshot) -> Row:
@@ -120,7 +258,7 @@ def run_row(run: Run, snapshot: Snapshot) -> Row:
         strong(str(run.id)),
         RUN_MARKS[run.state].content(),
         run.task,
-        f"{done}/{total}" if run.kind == "train" else muted("survey"),
+        f"{done}/{total}" if run.kind == "train" else muted(run.kind),
         muted(stamp(run.started_at or run.created_at)),
     ))  # fmt: skip
 
@@ -153,113 +291,3 @@ def blamed(result: RoundResult) -> list[Content]:
 def each_answer(result: RoundResult) -> Content:
     """One mark for each device asked, in the order of their names."""
     return joined(PARTS[part_in(result, name)][:2] for name in result.cohort)
-
-
-def phase_line(run: Run, progress: Progress | None, *, short: bool = False) -> Content:
-    """Where a run is, in one line; `short` for where there is little room."""
-    mark = RUN_MARKS[run.state].content()
-    if run.state == "queued":
-        return line(mark, muted(" · waits for the coordinator; is `covey serve` running?"))
-    if run.state in ENDED or progress is None:
-        return line(mark, muted(f" · {run.detail}") if run.detail else "")
-    lead = toned(RUN_MARKS["running"].glyph, RUN_MARKS["running"].tone) if short and run.state == "running" else mark
-    words = line(*progress_words(progress, short=short), gap=" · ")
-    return line(lead, words, gap=" " if lead is not mark else " · ")
-
-
-def phase_beside(run: Run, progress: Progress | None, width: int) -> str:
-    """What a running round is at, where its line has no room for that."""
-    if progress is None or run.state != "running" or phase_line(run, progress).cell_length <= width:
-        return ""
-    return progress.phase
-
-
-def noise_beside(run: Run, rounds: tuple[RoundResult, ...], height: int) -> str:
-    """Who adds the noise and against whom it holds, where the terms have no room and it is not each device's own."""
-    request = request_of(run)
-    if request is None or request.mode == "local" or height >= ALL_TERMS:
-        return ""
-    return f"{NOISE[request.mode]}{sum_bits(rounds)} · {HOLDS[TRUST_OF[request.mode]]}"
-
-
-def kind_of(run: Run) -> str:
-    """What a run is: `survey`, `train`, or the mode of a campaign in which not each device's noise is its own."""
-    request = request_of(run)
-    return request.mode if request and request.mode != "local" else run.kind
-
-
-def progress_words(progress: Progress, *, short: bool) -> list[Content]:
-    """The running round, as the parts of a sentence."""
-    of = "/" if short else " of "
-    words = [strong(f"round {progress.round_number}{of}{progress.rounds}")]
-    if progress.cohort:
-        words.append(Content(f"{progress.returned}{of}{progress.cohort} {'back' if short else 'returned'}"))
-    if progress.refused:
-        why = f": {tally(progress.reasons)}" if progress.reasons and not short else ""
-        words.append(toned(f"{progress.refused} refused{why}", "$text-warning"))
-    return [*words, muted(progress.phase)] if progress.phase and not short else words
-
-
-def run_detail(
-    run: Run, progress: Progress | None, rounds: tuple[RoundResult, ...], now: float, width: int, *, plot: bool
-) -> Content:
-    """The phase, how far it is, and what was asked for."""
-    total, done = total_rounds(run, progress), committed(rounds)
-    share = done / total if total else float(run.state == "finished")
-    tone = {"running": "$success", "failed": "$error", "stopped": "$foreground 60%"}.get(run.state, "$primary")
-    label = f" {share:4.0%}  {remaining(run, rounds, total, now)}"
-    track = bar(share, max(8, width - len(label) - 1), tone)
-    phase = phase_line(run, progress)
-    return lines(
-        phase if phase.cell_length <= width else phase_line(run, progress, short=True),
-        line(track, strong(label[:6]), muted(label[6:])),
-        terms(run, rounds, plot=plot),
-    )
-
-
-def remaining(run: Run, rounds: tuple[RoundResult, ...], total: int, now: float) -> str:
-    """How long it took, or by the pace so far may still take."""
-    if run.finished_at is not None and run.started_at is not None:
-        return f"took {lasting(run.finished_at - run.started_at)}"
-    if run.state in ENDED:
-        return f"ended {ago(run.finished_at, now)}"
-    done = committed(rounds)
-    if not done or total <= done:
-        return f"asked {ago(run.created_at, now)}"
-    pace = (rounds[-1].finished_at - rounds[0].started_at) / done
-    return f"about {lasting(pace * (total - done))} left"
-
-
-def committed(rounds: tuple[RoundResult, ...]) -> int:
-    """How many rounds count."""
-    return sum(result.outcome == "committed" for result in rounds)
-
-
-def terms(run: Run, rounds: tuple[RoundResult, ...], *, plot: bool) -> Content:
-    """What the campaign was asked to be, and its pace where no chart shows it."""
-    request = request_of(run)
-    if request is None:
-        return muted("a survey counts once and makes no version")
-    return lines(
-        line(muted("rows    "), str(request.window)),
-        line(muted("asks    "), f"{plural(request.cohort, 'device')} a round, {request.quorum} must answer"),
-        line(
-            muted("waits   "), lasting(request.deadline_seconds), muted(" at most"), pace_line(rounds if plot else ())
-        ),
-        line(muted("from    "), f"version {request.base_version}"),
-        line(muted("noise   "), NOISE[request.mode], muted(sum_bits(rounds))),
-        line(muted("holds   "), HOLDS[TRUST_OF[request.mode]]),
-    )
-
-
-def sum_bits(rounds: tuple[RoundResult, ...]) -> str:
-    """How many bits a value of the newest round's sum takes, where there is one."""
-    secure = rounds[-1].plan.secure if rounds else None
-    return f", {secure.noise.encoding.bits} bits" if secure else ""
-
-
-def pace_line(rounds: tuple[RoundResult, ...]) -> Content:
-    """Seconds a round, as one line of columns."""
-    if not rounds:
-        return Content("")
-    return line(muted("    seconds a round  "), spark([r.finished_at - r.started_at for r in rounds], 30))

@@ -1,13 +1,13 @@
 """A table that draws only the rows in sight, and drops its least important columns where there is no room."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.content import Content
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
@@ -15,34 +15,24 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.visual import Visual
 
-GAP = 2
+from server.tui.layout import Fitted, drawn, fit, look, titles, word_at
+from server.tui.listing import Cell, Column, Listing, Order, Row, arranged, listing_of
+from server.tui.query import Query, Value
+from server.tui.titles import SteadyTitle
 
-Cell = Content | str | Callable[[int], Content]
-"""What a cell holds: text, or something that draws itself into a width. Equal cells are not drawn again."""
+__all__ = ["Cell", "Column", "Listing", "Order", "Row", "Table"]
 
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: columns of the highest `rank` are dropped first; `grow` takes what width is left."""
-
-    title: Cell
-    width: int
-    rank: int = 0
-    right: bool = False
-    grow: bool = False
+MARK, PLAIN = "◆", " "
+"""What stands left of a marked row, and of any other."""
+REARRANGE_SECONDS = 1.0
+"""A searched or ordered list is arranged anew this often at most; its rows in sight follow at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row: a stable key, and a cell for each column."""
-
-    key: str
-    cells: tuple[Cell, ...]
-
-
-class Table(ScrollView, can_focus=True):
+class Table(ScrollView, can_focus=True, inherit_bindings=False):
     """Rows under a fixed heading, with a cursor; drawing costs as much as the rows in sight."""
 
+    border_title = SteadyTitle()
+    border_subtitle = SteadyTitle()
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--heading", "table--cursor"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "move(1)", "Down", show=False),
@@ -51,6 +41,11 @@ class Table(ScrollView, can_focus=True):
         Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False),
         Binding("home,g", "edge(-1)", "First", show=False),
         Binding("end,G", "edge(1)", "Last", show=False),
+        Binding("enter", "open", "All of the row", show=False),
+        Binding("space", "mark", "Mark the row", show=False),
+        Binding("asterisk", "mark_all", "Mark all rows, or none", show=False, key_display="*"),
+        Binding("o", "order", "Order by the next column", show=False),
+        Binding("O", "turn", "Turn the order round", show=False, key_display="O"),
     ]
 
     @dataclass
@@ -65,36 +60,135 @@ class Table(ScrollView, can_focus=True):
             """The table that speaks."""
             return self.table
 
+    @dataclass
+    class Opened(Message):
+        """A person wants to see more of a row."""
+
+        table: "Table"
+        key: str
+
+    @dataclass
+    class Arranged(Message):
+        """Rows were marked, ordered or searched."""
+
+        table: "Table"
+
     def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         """Take the columns from the most to the least left."""
         super().__init__(id=id)
-        self._columns = tuple(columns)
-        self._rows: tuple[Row, ...] = ()
+        self.columns = tuple(columns)
+        self.listing = listing_of((), self.columns)
+        self.found, self.order = Query(), Order()
+        self.marked: set[str] = set()
         self.cursor = 0
+        self._items: Sequence[Any] = ()
+        self._places: dict[str, int] | None = None
+        self._arranged_at = 0.0
+        self._looks: dict[int, object] = {}
+
+    # -- what there is ---------------------------------------------------------------------------
 
     @property
     def key(self) -> str | None:
         """The key of the row under the cursor, if there is one."""
-        return self._rows[self.cursor].key if self._rows else None
+        return self.listing.key(self._items[self.cursor]) if self._items else None
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the rows that are shown, in order."""
+        return [self.listing.key(item) for item in self._items]
+
+    @property
+    def targets(self) -> list[str]:
+        """The rows that an act is about: those marked and shown, or else the one under the cursor."""
+        marked = [key for key in self.keys if key in self.marked] if self.marked else []
+        return marked or ([self.key] if self.key is not None else [])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields that queries and orders may name: the columns', then those that have no column."""
+        own = tuple(self.listing.fields(self.listing.items[0])) if self.listing.items else ()
+        words = tuple(column.word for column in self.columns if column.word)
+        return (*words, *(name for name in own if name not in words))
+
+    def values(self) -> list[Mapping[str, Value]]:
+        """What each row shown says, in order."""
+        return [self.listing.fields(item) for item in self._items]
+
+    def values_of(self, key: str) -> Mapping[str, Value]:
+        """What the row called `key` says; nothing if it is not shown."""
+        place = self._place_of(key)
+        return {} if place is None else self.listing.fields(self._items[place])
+
+    # -- what it is given ------------------------------------------------------------------------
 
     def show(self, rows: Sequence[Row]) -> None:
         """Replace the rows; the cursor stays with its key."""
-        if tuple(rows) == self._rows:
-            return
-        before = self.key
-        self._rows = tuple(rows)
-        found = next((index for index, row in enumerate(rows) if row.key == before), None)
-        self.cursor = found if found is not None else min(self.cursor, max(0, len(rows) - 1))
-        self.virtual_size = Size(0, len(rows) + 1)
-        self.refresh()
+        self.list(listing_of(tuple(rows), self.columns))
+
+    def list(self, listing: Listing) -> None:
+        """Replace what is listed; its rows are made as they come into sight."""
+        before, moved = self.key, listing.items is not self.listing.items
+        self.listing = listing
+        if (self.found.terms or self.order.name) and time.monotonic() - self._arranged_at < REARRANGE_SECONDS:
+            self._renew()
+        elif moved or self.found.terms or self.order.name:
+            self._arrange(before)
+        self.redraw()
+
+    def search(self, query: Query) -> None:
+        """Show only what the query finds."""
+        if query != self.found:
+            self.found = query
+            self._rearranged()
+
+    def sort(self, order: Order) -> None:
+        """Order the rows."""
+        if order != self.order:
+            self.order = order
+            self._rearranged()
+
+    def mark(self, keys: set[str]) -> None:
+        """Mark these rows and no others."""
+        self.marked = keys
+        self.redraw()
+        self.post_message(self.Arranged(self))
+
+    def _rearranged(self) -> None:
+        self._arrange(self.key)
+        self.redraw()
+        self.post_message(self.Arranged(self))
+
+    def _renew(self) -> None:
+        """Keep the rows and their order for now, as they are in the new list."""
+        newer = {self.listing.key(item): item for item in self.listing.items}
+        self._items = [newer.get(self.listing.key(item), item) for item in self._items]
+
+    def _arrange(self, before: str | None) -> None:
+        self._items = arranged(self.listing, self.found, self.order)
+        self._arranged_at, self._places = time.monotonic(), None
+        self.cursor = min(self.cursor, max(0, len(self._items) - 1))
+        if before is not None and self.key != before and (place := self._place_of(before)) is not None:
+            self.cursor = place
+        size = Size(0, len(self._items) + 1)
+        if size != self.virtual_size:
+            self.virtual_size = size
+            self.refresh()
         if self.key != before and self.key is not None:
             self.post_message(self.Highlighted(self, self.key))
 
+    def _place_of(self, key: str) -> int | None:
+        if self._places is None:
+            self._places = {self.listing.key(item): place for place, item in enumerate(self._items)}
+        return self._places.get(key)
+
+    # -- keys ------------------------------------------------------------------------------------
+
     def select(self, key: str) -> None:
         """Put the cursor on the row called `key`, if there is one."""
-        for index, row in enumerate(self._rows):
-            if row.key == key:
-                self._move_to(index)
+        place = self._place_of(key)
+        if place is not None:
+            self._move_to(place)
 
     def action_move(self, step: int) -> None:
         """Move the cursor by rows."""
@@ -106,56 +200,92 @@ class Table(ScrollView, can_focus=True):
 
     def action_edge(self, step: int) -> None:
         """Move the cursor to the first or the last row."""
-        self._move_to(0 if step < 0 else len(self._rows) - 1)
+        self._move_to(0 if step < 0 else len(self._items) - 1)
+
+    def action_open(self) -> None:
+        """Ask for more of the row under the cursor."""
+        if self.key is not None:
+            self.post_message(self.Opened(self, self.key))
+
+    def action_mark(self) -> None:
+        """Mark the row under the cursor, or no longer; and go on to the next."""
+        if self.key is not None:
+            self.mark(self.marked ^ {self.key})
+            self._move_to(self.cursor + 1)
+
+    def action_mark_all(self) -> None:
+        """Mark every row shown; or none, if all of them are."""
+        shown = set(self.keys)
+        self.mark(set() if shown <= self.marked else self.marked | shown)
+
+    def action_order(self) -> None:
+        """Order by the next column in sight, or by the list's own order after the last."""
+        words = ["", *(self.columns[index].word for index, _ in self.fitting() if self.columns[index].word)]
+        place = words.index(self.order.name) if self.order.name in words else 0
+        self.sort(Order(name=words[(place + 1) % len(words)]))
+
+    def action_turn(self) -> None:
+        """Turn the order round."""
+        if self.order.name:
+            self.sort(Order(name=self.order.name, falling=not self.order.falling))
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor where the mouse is."""
-        if event.y >= 1:
-            self._move_to(event.y - 1 + self.scroll_offset.y)
-
-    def _move_to(self, index: int) -> None:
-        index = min(max(index, 0), len(self._rows) - 1)
-        if not self._rows or index == self.cursor:
+        """Put the cursor where the mouse is; on the heading, order by that column, then turn it round."""
+        at = event.get_content_offset(self)
+        if at is None:
             return
-        self.cursor = index
-        self.scroll_to_region(Region(0, index, 1, 2), animate=False, force=True)
-        self.refresh()
-        self.post_message(self.Highlighted(self, self._rows[index].key))
+        if at.y >= 1:
+            self._move_to(at.y - 1 + self.scroll_offset.y)
+        elif word := word_at(self.columns, self.fitting(), at.x):
+            self.sort(Order(name=word, falling=self.order == Order(name=word)))
 
-    def fitting(self) -> list[tuple[int, int]]:
+    def _move_to(self, place: int) -> None:
+        place = min(max(place, 0), len(self._items) - 1)
+        if not self._items or place == self.cursor:
+            return
+        left, self.cursor = self.cursor, place
+        self.scroll_to_region(Region(0, place, 1, 2), animate=False, force=True)
+        for each in (left, place):
+            self.refresh(Region(0, each + 1 - self.scroll_offset.y, self.size.width, 1))
+        self.post_message(self.Highlighted(self, self.listing.key(self._items[place])))
+
+    # -- drawing ---------------------------------------------------------------------------------
+
+    def fitting(self) -> Fitted:
         """The columns that fit the present width, as `(index, width)`."""
-        room = self.size.width - 2
-        chosen = list(range(len(self._columns)))
-        while len(chosen) > 1 and self._needs(chosen) > room:
-            chosen.remove(max(chosen, key=lambda index: (self._columns[index].rank, index)))
-        growing = [index for index in chosen if self._columns[index].grow]
-        spare = max(0, room - self._needs(chosen))
-        extra = {index: spare // len(growing) for index in growing}
-        return [(index, self._columns[index].width + extra.get(index, 0)) for index in chosen]
+        return fit(self.columns, self.size.width - 2)
 
-    def _needs(self, chosen: Sequence[int]) -> int:
-        return sum(self._columns[index].width + GAP for index in chosen) - GAP
+    def redraw(self) -> None:
+        """Draw the lines in sight that would look different now, and no others."""
+        for y, before in self._looks.items():
+            if y < self.size.height and self._look(y) != before:
+                self.refresh(Region(0, y, self.size.width, 1))
+
+    def _look(self, y: int) -> object:
+        """All that a line is drawn from, comparable."""
+        if y == 0:
+            return self.order
+        place = y - 1 + self.scroll_offset.y
+        if place >= len(self._items):
+            return None
+        item = self._items[place]
+        marked = self.listing.key(item) in self.marked
+        return (place == self.cursor, marked, *(look(cell) for cell in self.listing.cells(item)))
 
     def render_line(self, y: int) -> Strip:
         """The heading on the first line, then the rows from the scroll position on."""
+        self._looks[y] = self._look(y)
         if y == 0:
-            titles = [column.title for column in self._columns]
-            return self._strip(titles, self.get_visual_style("table--heading"))
-        index = y - 1 + self.scroll_offset.y
-        if index >= len(self._rows):
+            return self._strip(titles(self.columns, self.order), self.get_visual_style("table--heading"))
+        place = y - 1 + self.scroll_offset.y
+        if place >= len(self._items):
             return Strip([Segment(" " * self.size.width, self.rich_style)])
-        at_cursor = index == self.cursor
-        style = self.get_visual_style("table--cursor") if at_cursor else self.visual_style
-        return self._strip(self._rows[index].cells, style)
+        item = self._items[place]
+        style = self.get_visual_style("table--cursor") if place == self.cursor else self.visual_style
+        return self._strip(self.listing.cells(item), style, MARK if self.listing.key(item) in self.marked else PLAIN)
 
-    def _strip(self, cells: Sequence[Cell], style: Style) -> Strip:
-        parts = [self._cell(cells[index], self._columns[index], width) for index, width in self.fitting()]
-        content = Content.assemble(" ", Content(" " * GAP).join(parts))
+    def _strip(self, cells: Sequence[Cell], style: Style, lead: str = PLAIN) -> Strip:
+        if not self.size.width:
+            return Strip.blank(0)
+        content = drawn(cells, self.columns, self.fitting(), lead)
         return Visual.to_strips(self, content, self.size.width, 1, style, pad=True, apply_selection=False)[0]
-
-    @staticmethod
-    def _cell(cell: Cell, column: Column, width: int) -> Content:
-        drawn = Content(cell) if isinstance(cell, str) else cell
-        content = drawn if isinstance(drawn, Content) else drawn(width)
-        short = content.truncate(width, ellipsis=True)
-        return short.pad_left(width - short.cell_length) if column.right else short.pad_right(width - short.cell_length)

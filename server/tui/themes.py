@@ -1,4 +1,8 @@
-"""Covey's own colours, dark and light; every built-in theme of Textual works as well."""
+"""Covey's own colours; every built-in theme of Textual works as well.
+
+The two for colour-blind people take their hues from Okabe and Ito, "Color Universal Design" (2008), as dark or light as
+their ground asks: sky blue, yellow and vermilion; blue, brown and reddish purple. No state is red against green.
+"""
 
 from textual.theme import Theme
 
@@ -30,4 +34,32 @@ LIGHT = Theme(
     panel="#e0e1dd",
     dark=False,
 )
-THEMES = (DARK, LIGHT)
+SAFE_DARK = Theme(
+    name="covey-safe-dark",
+    primary="#cc79a7",
+    secondary="#a8628a",
+    accent="#f0e442",
+    warning="#f0c000",
+    error="#e8604a",
+    success="#56b4e9",
+    foreground="#e6e6e6",
+    background="#101216",
+    surface="#171a20",
+    panel="#272c36",
+    dark=True,
+)
+SAFE_LIGHT = Theme(
+    name="covey-safe-light",
+    primary="#5b4a8a",
+    secondary="#8a7cb0",
+    accent="#8a6200",
+    warning="#8a6200",
+    error="#a0005a",
+    success="#0072b2",
+    foreground="#1d1f24",
+    background="#fbfbf9",
+    surface="#f1f1ee",
+    panel="#dfe0dd",
+    dark=False,
+)
+THEMES = (DARK, LIGHT, SAFE_DARK, SAFE_LIGHT)

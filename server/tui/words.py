@@ -28,6 +28,15 @@ DEVICE_MARKS = {
     "pending": Mark("◌", "pending", "$text-warning"),
     "revoked": Mark("✕", "revoked", "$text-error"),
 }
+HEALTH_MARKS = {
+    "serves": Mark("✓", "serves", "$text-success"),
+    "slow": Mark("△", "slow", "$text-warning"),
+    "wrong": Mark("≠", "wrong", "$text-error"),
+    "refused": Mark("✕", "refused", "$text-error"),
+    "crashed": Mark("!", "crashed", "$text-error"),
+    "not told": Mark("·", "not told", "$foreground 60%"),
+}
+"""What a device says of a release, the best first."""
 RUN_MARKS = {
     "queued": Mark("◌", "queued", "$text-warning"),
     "running": Mark("●", "running", "$text-success"),
@@ -40,6 +49,7 @@ STAGE_MARKS = {
     "candidate": Mark("○", "candidate", "$foreground 60%"),
     "canary": Mark("◐", "canary", "$text-warning"),
     "released": Mark("●", "released", "$text-success"),
+    "halted": Mark("■", "halted", "$text-error"),
     "withdrawn": Mark("✕", "withdrawn", "$text-error"),
 }
 PARTS = {
@@ -83,11 +93,14 @@ def line(*parts: Content | str, gap: str = "") -> Content:
 
 
 def age(seconds: float) -> str:
-    """How long ago, in one unit: `4 s`, `12 min`, `3 h`, `5 d`."""
+    """How long ago, in one unit: `<10 s`, `40 s`, `12 min`, `3 h`, `5 d`.
+
+    Seconds are told in tens, so that a screen on which nothing happens sends next to nothing.
+    """
     for unit, length in (("d", DAY), ("h", HOUR), ("min", MINUTE)):
         if seconds >= length:
             return f"{int(seconds // length)} {unit}"
-    return f"{max(0, int(seconds))} s"
+    return f"{int(seconds // 10) * 10} s" if seconds >= 10 else "<10 s"
 
 
 def ago(then: float | None, now: float) -> str:
@@ -116,6 +129,15 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def micros(microseconds: float) -> str:
+    """A length of time that a device measures of a record: `12 µs`, `1.8 ms`, `240 ms`, `3.1 s`."""
+    for unit, length in (("s", 1e6), ("ms", 1e3)):
+        if microseconds >= length:
+            found = microseconds / length
+            return f"{found:.1f} {unit}" if found < 10 else f"{found:.0f} {unit}"
+    return f"{microseconds:.0f} µs"
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:

@@ -69,10 +69,10 @@ def tell(story: Story) -> None:
         story.survey(WINTER, role="reference")
         story.survey(MARCH, role="current")
     story.months_pass(through=8)
-    with chapter("drift", "Drift: April"):
-        alarmed = story.survey(APRIL, role="current")
     with chapter("inference", "Inference: the first release on July and August"):
         story.predict(SUMMER, learned=WINTER, central_learned=WINTER)
+    with chapter("drift", "Drift: April"):
+        alarmed = story.survey(APRIL, role="current")
     why = "the alarm" if alarmed else "the calendar, for there was no alarm"
     with chapter("retrain", f"Retrain: March to June, on {why}"):
         second = story.campaign(SPRING, base=first)
@@ -95,6 +95,7 @@ def summarise(story: Story, *, seconds: float) -> reports.DemoReport:
         latency_us={f"p{p}": round(float(np.percentile(story.latencies, p)), 1) for p in (50, 99)},
         drift=tuple(reports.drift_line(survey) for survey in store.surveys("flights") if survey.shifts),
         bytes_per_device_round=story.traffic,
+        alarm_to_release_seconds=_from_alarm(story),
         seconds={name: round(value, 1) for name, value in (story.screen.seconds | {"total": seconds}).items()},
     )
 
@@ -107,6 +108,13 @@ def _device_line(story: Story, device: str, spent: float) -> reports.DeviceLine:
         epsilon=spent,
         budget_epsilon=SMALL_BUDGET if device == story.devices[-1] else BUDGET,
     )
+
+
+def _from_alarm(story: Story) -> float | None:
+    """How long from the survey's alarm until nearly all devices reported the release that was learned on it."""
+    if story.alarmed_at is None or story.arrived_at is None:
+        return None
+    return round(story.arrived_at - story.alarmed_at, 1)
 
 
 def _onnx(stage: Stage) -> reports.OnnxLine:

@@ -97,6 +97,7 @@ class DemoReport:
     drift: tuple[DriftLine, ...]
     bytes_per_device_round: dict[str, int]
     seconds: dict[str, float]
+    alarm_to_release_seconds: float | None = None
 
 
 def round_line(result: RoundResult) -> RoundLine:
@@ -205,6 +206,11 @@ def _figures(report: DemoReport) -> Table:
     lowest = min(line.share for line in report.releases)
     table.add_row(
         "lowest share of central's lift", f"{lowest:.1%}, at least 88 % is {'met' if lowest >= 0.88 else 'MISSED'}"
+    )
+    arrival = report.alarm_to_release_seconds
+    table.add_row(
+        "drift alarm → 95 % of devices on the new release",
+        f"{arrival:.0f} s: campaign, gates, signature, fetch, self-test" if arrival is not None else "no alarm",
     )
     table.add_row("rounds committed", f"{committed} of {len(report.rounds)}")
     table.add_row("answers refused, by reason", ", ".join(f"{k}: {v}" for k, v in refused.items()) or "none")

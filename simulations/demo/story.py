@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from client.dataset import UNKNOWN, read_columns, read_examples
+from client.dataset import read_columns, read_examples
 from client.inputs import Examples
 from client.ledger import Ledger
 from client.store import AgentStore
 from server.records import Run
 from shared import wire
+from shared.revisions import UNKNOWN
 from shared.tasks import Task, Window, read_task
 from simulations import flights
 from simulations.demo.central import auc, best_central, pool
@@ -29,6 +30,9 @@ DEVICES = 8
 BUDGET = 8.0
 SMALL_BUDGET = 3.4
 """One owner grants less: enough for the first campaign, its surveys and some rounds of the second."""
+
+NEARLY_ALL = 0.95
+"""The share of devices that must report a release before it counts as arrived."""
 
 WINTER = Window(start="2013-01-01", end="2013-03-01")
 MARCH = Window(start="2013-03-01", end="2013-04-01")
@@ -49,6 +53,8 @@ class Story:
     releases: list[ReleaseLine] = field(default_factory=list[ReleaseLine])
     latencies: list[float] = field(default_factory=list[float])
     traffic: dict[str, int] = field(default_factory=dict[str, int])
+    alarmed_at: float | None = None
+    arrived_at: float | None = None
     task: Task = field(default_factory=lambda: read_task(TASK_FILE))
 
     def gather_data(self) -> None:
@@ -118,11 +124,18 @@ class Story:
         number = store.releases("flights")[-1].number
         self.stage.wait(
             f"release {number} on every device",
-            lambda: all(device.release == number for device in store.devices()),
+            lambda: self._has_arrived(number),
             seconds=60,
         )
         self.screen.say(f"release {number} (version {version}) serves on {len(self.devices)} devices")
         return number
+
+    def _has_arrived(self, number: int) -> bool:
+        """Whether every device reports a release; when nearly all of them first did so is kept."""
+        on_it = [device.release == number for device in self.stage.store.devices()]
+        if self.arrived_at is None and self.alarmed_at is not None and sum(on_it) >= NEARLY_ALL * len(on_it):
+            self.arrived_at = time.time()
+        return all(on_it)
 
     def predict(self, window: Window, *, learned: Window, central_learned: Window) -> None:
         """Every device predicts its new months offline; beside it, the same rows learned without privacy."""
@@ -148,6 +161,8 @@ class Story:
         self.screen.say(
             f"{window}: score PSI {score.psi:.3f}, {'ALARM' if result.alarm else 'no alarm'}" if score else ""
         )
+        if result.alarm and self.alarmed_at is None:
+            self.alarmed_at = result.at
         return result.alarm
 
     def data(self, device: str) -> Path:

@@ -8,7 +8,7 @@ import pytest
 from screens import story
 from textual.pilot import Pilot
 
-from server.tui.acts import Ran
+from server.tui.commands import Ran
 from server.tui.app import CoveyApp
 
 Commands = list[tuple[str, ...]]

@@ -2,13 +2,12 @@
 
 import hashlib
 import math
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
+from screens import lifecycle_story
+from screens.lifecycle_story import at
 
 from server.config import Federation
 from server.drift import alarm, shifts
@@ -17,24 +16,21 @@ from server.store import Store
 from shared.drift import Histogram, SurveyPlan, SurveyRole, edges_of
 from shared.enrolment import Bucket
 from shared.models import Artifact, Release
-from shared.rounds import RoundPlan, RoundResult
+from shared.rounds import Phase, RoundPlan, RoundResult
 from shared.tasks import Task, Window, read_task
 
 NOW = 1_767_225_600.0  # 2026-01-01 00:00 UTC
 DAY = 86_400.0
 TASK = Path(__file__).parents[2] / "tasks" / "flights.toml"
 FLEET = ("EWR-B6", "EWR-DL", "EWR-UA", "JFK-AA", "JFK-B6", "JFK-DL", "LGA-DL", "LGA-MQ")
+CANARY = ("JFK-DL", "EWR-UA", "LGA-DL", "JFK-B6")
+"""The half of the fleet that draws release 2 first."""
 AFFORDS: tuple[Bucket, ...] = ("2-4", "1", "5+", "0", "2-4", "1")
 """What the owners of the first six machines let the coordinator know; the last two tell nothing."""
+OWNERS = {"EWR": "newark", "JFK": "kennedy"}
+"""Whose the machines are, where an invitation says so."""
 WEATHER = {"temp", "dewpoint", "humidity", "pressure", "wind_speed", "visibility"}
 FIRST, SECOND = Window(end="2013-07-01"), Window(start="2013-07-01", end="2013-10-01")
-
-
-@contextmanager
-def at(moment: float) -> Generator[None]:
-    """Let the store stamp `moment` instead of the present."""
-    with patch("time.time", return_value=moment):
-        yield
 
 
 def found(home: Path) -> Store:
@@ -47,7 +43,7 @@ def found(home: Path) -> Store:
 def tell(home: Path) -> Store:
     """The whole story, up to round 7 of the second campaign."""
     store = found(home)
-    task = read_task(TASK)
+    task = lifecycle_story.flights(TASK)
     with at(NOW - 3 * DAY):
         store.add_task(task)
         store.add_initial_version(task.name, task.revision, weights(0))
@@ -67,7 +63,20 @@ def tell(home: Path) -> Store:
                 run_id=second, round_number=7, rounds=20, phase="training", cohort=7, returned=4, refused=1, at=NOW - 3
             )
         )
+    live_on(store, task)
     return store
+
+
+def live_on(store: Store, task: Task) -> None:
+    """What became of the versions: tests, two rollouts, health, a policy."""
+    lifecycle_story.evaluate(store, task, now=NOW)
+    lifecycle_story.gate(store, now=NOW)
+    lifecycle_story.trace(store, {12: 1, 21: 2})
+    lifecycle_story.roll_out(store, now=NOW)
+    lifecycle_story.fare(store, 1, dict.fromkeys(FLEET, "serves"), moment=NOW - 1.3 * DAY)
+    lifecycle_story.fare(store, 2, dict.fromkeys(CANARY[:3], "serves"), moment=NOW - 1800)
+    lifecycle_story.decide(store, now=NOW)
+    lifecycle_story.write_down(store, now=NOW)
 
 
 def enrol(store: Store) -> None:
@@ -75,13 +84,13 @@ def enrol(store: Store) -> None:
     for index, name in enumerate((*FLEET, "PHL-AA", "BOS-WN")):
         with at(NOW - 3 * DAY + 60 * index):
             token = hashlib.sha256(name.encode()).hexdigest()
-            store.add_invitation(token, NOW)
+            store.add_invitation(token, NOW, owner=OWNERS.get(name[:3], ""))
             store.enrol(token, name, f"key of {name}".encode())
     for index, name in enumerate(FLEET):
         store.set_device_state(name, "approved")
         affords = {"flights": AFFORDS[index]} if index < len(AFFORDS) else None
         said = f"self-test passed, {9 + index} µs a prediction"
-        store.set_installed(name, 1 if name == "LGA-MQ" else 2, said, affords=affords)
+        store.set_installed(name, 2 if name in CANARY else 1, said, affords=affords)
         seen = NOW - (2_700 if name == "LGA-MQ" else 2 + index * 1.1)
         store.touch_device(name, at=seen, bytes_up=214_000 + 9_100 * index, bytes_down=388_000 + 7_700 * index)
     store.set_device_state("BOS-WN", "revoked")
@@ -124,7 +133,17 @@ def round_of(task: Task, run: int, number: int, base: int, window: Window, start
     return RoundResult(
         plan=plan, cohort=cohort, returned=tuple(n for n in cohort if n not in refusals and n not in failures),
         refusals=refusals, failures=failures, started_at=start, finished_at=start + took, outcome="committed",
+        phases=(Phase(name="waiting for devices", at=0.0), Phase(name="training", at=0.4)), answered=answers(cohort, failures, took),
     )  # fmt: skip
+
+
+def answers(cohort: tuple[str, ...], failures: dict[str, str], took: float) -> dict[str, float]:
+    """When each machine answered: the last one is who the round waited for."""
+    there = [name for name in cohort if name not in failures]
+    return {
+        name: round(0.6 + (took - 0.7) * (0.25 + 0.75 * (index + 1) ** 3 / len(there) ** 3), 3)
+        for index, name in enumerate(there)
+    }
 
 
 def publish(store: Store, *, number: int, version: int, moment: float) -> None:
@@ -132,7 +151,7 @@ def publish(store: Store, *, number: int, version: int, moment: float) -> None:
     store.add_release(
         Release(
             number=number, task="flights", revision=1, version=version, trained_on=FIRST, published_at=int(moment),
-            ceiling_bp=10_000 if number > 1 else 2_500,
+            staged=True, fallback=number - 1,
             artifacts={
                 name: Artifact(
                     path=f"releases/flights/{number}/{name}.onnx", bytes=size,
@@ -170,8 +189,10 @@ def survey(store: Store, task: Task, role: SurveyRole, window: Window, *, moment
         store.set_run_state(run, "finished", "8 devices answered")
 
 
-def counts(task: Task, run: int, role: SurveyRole, window: Window, moved: set[str]) -> tuple[Histogram, ...]:
-    """Bell-shaped noisy counts over eight machines of about 2,000 rows each."""
+def counts(
+    task: Task, run: int, role: SurveyRole, window: Window, moved: set[str], *, by: float = 0.24, devices: int = 8
+) -> tuple[Histogram, ...]:
+    """Bell-shaped noisy counts over machines of about 2,000 rows each; the columns in `moved` slide by a share of their range."""
     plan = SurveyPlan(
         run_id=run, task=task.name, revision=1, release=2, window=window, role=role, features=True,
         score_bins=task.drift.score_bins, feature_bins=task.drift.feature_bins,
@@ -181,11 +202,11 @@ def counts(task: Task, run: int, role: SurveyRole, window: Window, moved: set[st
     random = np.random.default_rng(run)
     histograms: list[Histogram] = []
     for bins in edges_of(task, plan):
-        noise = bins.noise * math.sqrt(8)
-        middle = 0.42 + (0.24 if bins.name in moved else 0.08 * (len(moved) > 1) * (bins.name == "score"))
+        noise = bins.noise * math.sqrt(devices)
+        middle = 0.42 + (by if bins.name in moved else by / 3 * (len(moved) > 1) * (bins.name == "score"))
         place = (np.arange(bins.size) + 0.5) / bins.size
         bell = np.exp(-(((place - middle) / 0.22) ** 2))
-        values = 16_000 * bell / bell.sum() + random.normal(0, noise, bins.size)
+        values = 2_000 * devices * bell / bell.sum() + random.normal(0, noise, bins.size)
         histograms.append(
             Histogram(name=bins.name, edges=bins.edges, counts=tuple(float(v) for v in values.round(1)), noise=noise)
         )

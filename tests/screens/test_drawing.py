@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 
 from server.tui.charts import bar, columns, segments, spark, stacks
-from server.tui.drift import position, scale
 from server.tui.histograms import Pair, as_columns, as_rows, ruler
+from server.tui.shiftbar import position, scale
 from server.tui.table import Column, Row, Table
 from server.tui.words import age, lasting, size, tally
 
@@ -141,7 +141,7 @@ async def test_a_click_moves_the_cursor() -> None:
 
 
 def test_figures_read_as_people_write_them() -> None:
-    assert [age(3), age(125), age(7_300), age(200_000)] == ["3 s", "2 min", "2 h", "2 d"]
+    assert [age(3), age(49), age(125), age(7_300), age(200_000)] == ["<10 s", "40 s", "2 min", "2 h", "2 d"]
     assert [lasting(8.24), lasting(125), lasting(4_000)] == ["8.2 s", "2 min 05 s", "1 h 06 min"]
     assert lasting(300) == "5 min"
     assert [size(12), size(14_212), size(2_400_000)] == ["12 B", "14.2 kB", "2.4 MB"]

@@ -94,7 +94,7 @@ async def test_the_rounds_view_says_who_adds_the_noise_and_what_the_round_is_at(
 async def test_the_privacy_view_says_against_whom_its_bounds_hold(opened: Open, home: Path) -> None:
     async with opened(home).run_test(size=(80, 24)) as pilot:
         app = await settled(pilot)
-        await pilot.press("5")
+        await pilot.press("6")
         await until(pilot, lambda: "Upper bounds for single rows, against one who sees only sums." in text_of(app))
 
 

@@ -7,7 +7,7 @@ import pytest
 from screens.conftest import Open, settled
 from textual.pilot import Pilot
 
-VIEWS = ("1", "2", "3", "4", "5")
+VIEWS = ("1", "2", "3", "4", "5", "6", "7", "8")
 SIZES = ((80, 24), (120, 40), (200, 60))
 Compare = Callable[..., bool]
 
@@ -25,10 +25,11 @@ def showing(*keys: str, theme: str = "covey-dark") -> Callable[[Pilot[None]], Aw
     return press
 
 
+@pytest.mark.parametrize("theme", ["covey-dark", "covey-light"])
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("view", VIEWS)
-def test_view(snap_compare: Compare, opened: Open, told: Path, view: str, size: tuple[int, int]) -> None:
-    assert snap_compare(opened(told), terminal_size=size, run_before=showing(view))
+def test_view(snap_compare: Compare, opened: Open, told: Path, view: str, size: tuple[int, int], theme: str) -> None:
+    assert snap_compare(opened(told), terminal_size=size, run_before=renamed(showing(view, theme=theme)))
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -42,7 +43,7 @@ def test_theme(snap_compare: Compare, opened: Open, told: Path, theme: str) -> N
 
 
 def test_gates_of_a_release(snap_compare: Compare, opened: Open, told: Path) -> None:
-    assert snap_compare(opened(told), terminal_size=(120, 40), run_before=showing("3", "tab"))
+    assert snap_compare(opened(told), terminal_size=(120, 40), run_before=showing("3", "j", "j"))
 
 
 @pytest.mark.parametrize("key", ["x", "question_mark"])

@@ -1,0 +1,85 @@
+"""What the header and its banner say of a snapshot; pure functions from values to text."""
+
+from textual.content import Content
+
+from server.tui.figures import ENDED, current_run
+from server.tui.runwords import phase_line
+from server.tui.watcher import Snapshot
+from server.tui.words import RUN_MARKS, age, ago, line, muted, toned
+
+QUIET_SECONDS = 60.0
+"""A run under way from which nothing was heard for so long deserves a look at `covey serve`."""
+
+
+def parts(snapshot: Snapshot, now: float, trouble: str) -> tuple[list[Content], list[list[Content]]]:
+    """The run, longest first; and what stands on the right, most first."""
+    serves, spent, old = service(snapshot, trouble), cost(snapshot), news(snapshot, now, trouble)
+    middles = [run_words(snapshot), run_words(snapshot, short=True)]
+    urgent = [old, serves] if trouble or quiet(snapshot, now) else [serves]
+    every = [[spent, old, serves], [spent, serves], urgent]
+    return middles, [[part for part in each if part.plain] for each in every]
+
+
+def cost(snapshot: Snapshot) -> Content:
+    """The most that this federation's plans have cost a device, of the newest run's task; nothing before the first."""
+    task = snapshot.task(snapshot.runs[-1].task if snapshot.runs else None)
+    if task is None or not snapshot.spending(task):
+        return Content("")
+    most, ceiling = snapshot.dearest.get(task.name, 0.0), task.privacy.epsilon
+    tone = "$text-error" if most >= ceiling else "$text-warning" if most >= 0.75 * ceiling else "$foreground 60%"
+    return toned(f"ε ≤ {most:.2f} of {ceiling:g}", tone)
+
+
+def news(snapshot: Snapshot, now: float, trouble: str) -> Content:
+    """How old the newest figure is."""
+    if trouble:
+        return toned(f"✕ {age(max(0.0, now - (snapshot.newest or now)))} old", "$text-error")
+    if snapshot.newest is None:
+        return muted("no news yet")
+    if quiet(snapshot, now):
+        return toned(f"▲ no news for {age(now - snapshot.newest)}", "$text-warning")
+    return muted(f"news {ago(snapshot.newest, now)}")
+
+
+def quiet(snapshot: Snapshot, now: float) -> bool:
+    """Whether a run is under way from which nothing was heard for long."""
+    run = current_run(snapshot.runs)
+    return bool(run and run.state not in ENDED and snapshot.newest and now - snapshot.newest > QUIET_SECONDS)
+
+
+def service(snapshot: Snapshot, trouble: str) -> Content:
+    """Whether a coordinator is there to carry anything out; without one, a run that waits is in trouble."""
+    if trouble:
+        return toned("✕ store unreadable", "$text-error")
+    if snapshot.serving:
+        return toned("● serving", "$text-success")
+    return toned("▲ not serving", "$text-warning") if waits(snapshot) else muted("○ not serving")
+
+
+def waits(snapshot: Snapshot) -> bool:
+    """Whether a run needs a coordinator."""
+    run = current_run(snapshot.runs)
+    return run is not None and run.state not in ENDED
+
+
+def run_words(snapshot: Snapshot, *, short: bool = False) -> Content:
+    """The run under way, or that there is none."""
+    run = current_run(snapshot.runs)
+    if run is None:
+        return muted("no run yet")
+    if run.state in ENDED:
+        return line(muted(f"run {run.id} "), RUN_MARKS[run.state].content())
+    phase = phase_line(run, snapshot.progress.get(run.id), short=short)
+    return phase if short else line(muted(f"run {run.id} "), phase)
+
+
+def warning(snapshot: Snapshot | None, trouble: str, *, left: bool) -> Content | None:
+    """What is wrong with the connection; `left` says that a coordinator was seen before and is gone."""
+    if trouble:
+        old = "What you see is what it said last; " if snapshot else ""
+        return toned(f"✕ The store cannot be read: {trouble}. {old}trying again.", "$text-error")
+    if snapshot is None or snapshot.serving or not left:
+        return None
+    run = current_run(snapshot.runs)
+    stands = f"run {run.id} stands still" if run and run.state not in ENDED else "nothing is carried out"
+    return toned(f"▲ The coordinator is gone, {stands}; `covey serve` takes up where it was.", "$text-warning")

@@ -1,0 +1,54 @@
+"""Upgrading Covey: before its store is brought up to date, the file as it was is copied aside, for the way back."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from server.schema import MIGRATIONS
+from shared.database import copy_whole, version_of
+from shared.errors import InputError
+from shared.lock import holder, is_held_here
+
+KEPT = 2
+"""Copies that are kept; the older ones go when a new one is made."""
+
+
+def keep_before_migrating(database: Path) -> Path | None:
+    """Copy a store of an older schema to `covey.db.before-N`, N being the schema that it gets; None if it needs none.
+
+    Raise `InputError` while a coordinator, which knows the older schema alone, works on the file.
+    """
+    found = schema_of(database) if database.is_file() else 0
+    if not 0 < found < len(MIGRATIONS):
+        return None
+    lock = database.with_name("coordinator.lock")
+    if (running := holder(lock)) is not None and not is_held_here(lock):
+        raise InputError(
+            f"an older Covey's coordinator (process {running}) works on {database}; stop it, then its store can be "
+            "brought up to date"
+        )
+    copy = database.with_name(f"{database.name}.before-{len(MIGRATIONS)}")
+    copy_whole(database, copy)
+    for old in copies(database)[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return copy
+
+
+def copies(database: Path) -> list[Path]:
+    """The copies that were made before upgrades, by the schema they gave way to."""
+    found = [file for file in database.parent.glob(f"{database.name}.before-*") if _number(file) > 0]
+    return sorted(found, key=_number)
+
+
+def schema_of(database: Path) -> int:
+    """The schema's number of a file, without opening it for writing; 0 where it is no store yet, or cannot be read."""
+    try:
+        with closing(sqlite3.connect(database.absolute().as_uri() + "?mode=ro", uri=True)) as connection:
+            return version_of(connection)
+    except sqlite3.Error:
+        return 0
+
+
+def _number(copy: Path) -> int:
+    number = copy.name.rpartition("-")[2]
+    return int(number) if number.isascii() and number.isdigit() else 0

@@ -1,0 +1,89 @@
+"""Follows a release through its stages: the running coordinator opens, halts and completes them, nobody else."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.records import DeviceHealth, RolloutStep
+from server.store import Store
+from server.underway import StageShown, UnderWay, under_way
+from shared.tasks import Task
+from simulations.demo.screen import Screen
+from simulations.demo.stage import Stage
+
+ENDED = ("complete", "halted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageLine:
+    """One stage that was opened: its percent, how many devices it held, and how long it lasted."""
+
+    percent: float
+    devices: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutLine:
+    """How a release fared: its stages, what devices last said of it, and why the coordinator took its last step.
+
+    `p50_us` is the median over devices of what one made-up record takes; None where no device could say.
+    """
+
+    release: int
+    version: int
+    fleet: int
+    state: str
+    stages: tuple[StageLine, ...]
+    health: dict[str, int]
+    p50_us: float | None
+    seconds: float
+    why: str
+
+
+def follow(stage: Stage, screen: Screen, task: Task, release: int, *, seen: Callable[[], object]) -> RolloutLine:
+    """Wait until the newest release is complete or halted, and every device runs what it then should.
+
+    `seen` is called again and again meanwhile.
+    """
+
+    def ended() -> bool:
+        seen()
+        found = under_way(stage.store, task)
+        screen.say(_words(found))
+        return found.state in ENDED and _settled(stage.store, found)
+
+    stage.wait(f"the end of release {release}'s rollout", ended, seconds=120)
+    return line_of(under_way(stage.store, task), stage.store.health(task.name, release))
+
+
+def line_of(found: UnderWay, health: list[DeviceHealth]) -> RolloutLine:
+    """Shorten what is known of a rollout that ended."""
+    timed = [each.health.p50_us for each in health if each.health.p50_us]
+    end = found.steps[-1].at
+    return RolloutLine(
+        release=found.release, version=found.version, fleet=found.devices, state=found.state,
+        stages=_stages(found.stages, end), health=found.serving[0].said,
+        p50_us=statistics.median(timed) if timed else None, seconds=round(end - found.steps[0].at, 1),
+        why=found.steps[-1].why,
+    )  # fmt: skip
+
+
+def _stages(stages: tuple[StageShown, ...], end: float) -> tuple[StageLine, ...]:
+    opened = [(each, each.opened_at) for each in stages if each.opened_at is not None]
+    until = [*(at for _, at in opened[1:]), end]
+    return tuple(
+        StageLine(percent=each.percent, devices=each.devices, seconds=round(after - at, 1))
+        for (each, at), after in zip(opened, until, strict=True)
+    )
+
+
+def _settled(store: Store, found: UnderWay) -> bool:
+    """Whether every device says that it runs what it is meant to."""
+    ...
+
+
+def _words(found: UnderWay) -> str:
+    said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.serving[0].said.items()))
+    ...
