@@ -16,8 +16,10 @@ from pathlib import Path
 
 from server.archive import Manifest, Packer, Say, files_in, packing, unpack
 from server.config import Federation
+from server.records import ACTIVE
 from server.repository import Repository
 from server.schema import MIGRATIONS
+from server.store import Store
 from server.upgrades import schema_of
 from shared.database import copy_whole
 from shared.errors import InputError
@@ -47,8 +49,7 @@ def back_up(federation: Federation, target: Path, *, with_keys: bool, say: Say) 
     total = 0
     with packing(target) as packer:
         with Repository(federation).locked():
-            for database in sorted(federation.home.glob("*.db")):
-                total += _add_database(packer, database, say)
+            total += _add_store(packer, federation.database, say)
             say("the signed repository")
             total += sum(packer.add(name, file) for name, file in _of(federation, federation.repository))
         say("settings, certificates and keys" if with_keys else "settings and certificates")
@@ -85,6 +86,18 @@ def restore(source: Path, home: Path, *, say: Say) -> Manifest:
     return manifest
 
 
+def end_runs(store: Store) -> tuple[int, ...]:
+    """End what was under way when the backup was made; returns the runs.
+
+    Rounds since are lost, and what came of them may be known. To do one again under its own number would draw the same
+    noise over other updates, and ask devices for what they paid for already.
+    """
+    ended = tuple(run.id for run in store.runs(*ACTIVE))
+    for run in ended:
+        store.set_run_state(run, "stopped", "it was under way when the backup was made that this store comes from")
+    return ended
+
+
 def _check_target(federation: Federation, target: Path) -> None:
     if target.exists():
         raise InputError(f"{target} is there already; choose another name, so that no backup is lost")
@@ -103,12 +116,16 @@ def _check_home(home: Path) -> None:
         raise InputError(f"{home} is not empty (it holds {', '.join(names[:3])}{more}); restore into another directory")
 
 
-def _add_database(packer: Packer, database: Path, say: Say) -> int:
-    """Copy a database that is being written to, as it is at one moment, and pack the copy."""
+def _add_store(packer: Packer, database: Path, say: Say) -> int:
+    """Copy the store, which is being written to, as it is at one moment, and pack the copy.
+
+    The keys of runs' own noise stay behind: no run goes on from a backup, and no noise is drawn twice.
+    """
     with tempfile.TemporaryDirectory(prefix=".backup-", dir=database.parent) as beside:
         copy = Path(beside) / database.name
-        say(database.name)
         copy_whole(database, copy, progress=lambda left, of: say(f"{database.name}, {_percent(of - left, of)}"))
+        with closing(Store(copy)) as store:
+            store.forget_campaign_keys()
         return packer.add(database.name, copy)
 
 
@@ -133,9 +150,13 @@ def _check_store(federation: Federation, manifest: Manifest) -> None:
     found = max(manifest.schema, schema_of(federation.database))
     if manifest.format > FORMAT or found > len(MIGRATIONS):
         raise InputError(f"this backup was made by a newer Covey (schema {found}); upgrade Covey, then restore it")
-    with closing(sqlite3.connect(federation.database)) as store:
-        if (said := store.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise InputError(f"the store in this backup is not sound ({said}); take another backup")
+    try:
+        with closing(sqlite3.connect(federation.database)) as store:
+            said = str(store.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        said = str(error)
+    if said != "ok":
+        raise InputError(f"the store in this backup is not sound ({said}); take another backup")
 
 
 def _lay_out(federation: Federation) -> None:

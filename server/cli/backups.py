@@ -67,15 +67,18 @@ def restore(
 
 
 def _begin(federation: Federation, manifest: Manifest, *, lift: bool, command: str) -> Any:
-    """Write the restoration down, and lift the numbers."""
+    """End what was under way, write the restoration down, and lift the numbers."""
     from contextlib import closing
 
+    from server.backups import end_runs
     from server.lifting import lift as raise_all
     from server.store import Store
 
     with closing(Store(federation.database)) as store:
         made = f"{datetime.fromtimestamp(manifest.made_at, UTC):%Y-%m-%d %H:%M:%S}Z"
-        store.audit("operator", "restore", f"the backup of {made}", command=command)
+        ended = end_runs(store)
+        stopped = f"; runs {', '.join(map(str, ended))} end here" if ended else ""
+        store.audit("operator", "restore", f"the backup of {made}{stopped}", command=command)
         return raise_all(federation, store) if lift else None
 
 
@@ -96,6 +99,6 @@ def _tell(home: Path, manifest: Manifest, raised: Any) -> None:
                 "Too few root keys are here: if a root was signed since, put them back and `covey renew --lift`."
             )
     typer.echo(
-        "What happened since the backup is not in it: devices that joined since join again, rounds since are lost."
+        "What happened since the backup is not in it: devices that joined since join again, rounds since are lost, runs under way ended."
     )
     typer.echo(f"Next: stop the old coordinator for good, covey --home {home} doctor, then covey --home {home} serve")

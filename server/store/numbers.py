@@ -14,6 +14,11 @@ class NumberRows(Rows):
                 if not self._do("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = ?", by, table):
                     self._do("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", table, by)
 
+    def forget_campaign_keys(self) -> None:
+        """Leave no trace of the keys that runs' own noise is drawn from, not even in pages that are free."""
+        self._do("DELETE FROM campaign_keys")
+        self._db.execute("VACUUM")
+
     def unsound(self) -> str:
         """What SQLite finds wrong with the file's pages; empty if nothing is."""
         found = self._all("PRAGMA quick_check(1)")

@@ -86,7 +86,8 @@ class LogBook:
         others = self._tails.keys() - set(names)
         for name in others:
             self._tails.pop(name).close()
-            del self._kept[name], self._counts[name]
+            self._kept.pop(name)
+            self._counts.pop(name, None)
         return bool(others)
 
     def _read(self, name: str) -> str | None:

@@ -149,11 +149,11 @@ class LogsView(View):
         files.show([all_row(len(self.found.files)), *(file_row(file, self.now) for file in self.found.files)])
         if self._wanted:
             self._choose(files)
+        self.following = self.following and at_end(self.query_one("#entries", Table))
         self._fill_entries()
 
     def _fill_entries(self) -> None:
         found, table, now = self.found or Found(), self.query_one("#entries", Table), self.now
-        self.following = self.following and table.cursor >= len(table.keys) - 1
         if self._shown != (id(found.entries), self.least):
             self._shown = (id(found.entries), self.least)
             self._entries = tuple(entry for entry in found.entries if grave_enough(entry, self.least))
@@ -208,12 +208,13 @@ class LogsView(View):
     def choose_file(self, message: Table.Highlighted) -> None:
         """Show the entries of the file under the cursor, from its end."""
         self.only, self.following = "" if message.key == ALL else message.key, True
+        self._fill_entries()
         self._look()
 
     @on(Table.Highlighted, "#entries")
     def stay(self, message: Table.Highlighted) -> None:
         """Follow from the last entry on, and hold anywhere else."""
-        self.follow_lines(on=message.table.cursor >= len(message.table.keys) - 1)
+        self.follow_lines(on=at_end(message.table))
 
     def on_table_opened(self, message: Table.Opened) -> None:
         """A file is opened by going to its entries; an entry has a page, as every row has."""
@@ -249,3 +250,8 @@ class LogsView(View):
         if action in {"follow", "level"}:
             return not self.has_class("-empty")
         return super().check_action(action, parameters)
+
+
+def at_end(table: Table) -> bool:
+    """Whether the cursor is on the last row."""
+    return table.cursor >= len(table.keys) - 1

@@ -76,8 +76,8 @@ def run_words(snapshot: Snapshot, *, short: bool = False) -> Content:
 def warning(snapshot: Snapshot | None, trouble: str, *, left: bool) -> Content | None:
     """What is wrong with the connection; `left` says that a coordinator was seen before and is gone."""
     if trouble:
-        old = "What you see is what it said last; " if snapshot else ""
-        return toned(f"✕ The store cannot be read: {trouble}. {old}trying again.", "$text-error")
+        old = "What you see is what it said last. " if snapshot else ""
+        return toned(f"✕ The store cannot be read: {trouble}. {old}Trying again.", "$text-error")
     if snapshot is None or snapshot.serving or not left:
         return None
     run = current_run(snapshot.runs)

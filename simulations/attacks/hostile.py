@@ -16,6 +16,7 @@ from client.inputs import Examples
 from client.light import noise_only, train
 from shared.drift import DriftReport, SurveyPlan
 from shared.errors import InputError
+from shared.evaluation import EvaluationPlan, EvaluationReport
 from shared.noise import CipherStream
 from shared.rounds import RoundPlan
 from shared.tasks import Task
@@ -87,6 +88,11 @@ class Members:
     def survey(self, plan: SurveyPlan, task: Task, place: TaskHome) -> DriftReport:
         """No attack asks for a survey."""
         raise InputError(f"{place.path} was asked for a survey of {task.name}, plan {plan}; attacks only train")
+
+    def evaluate(self, plan: EvaluationPlan, task: Task, place: TaskHome, weights: Update) -> EvaluationReport:
+        """No attack asks for an evaluation."""
+        del weights
+        raise InputError(f"{place.path} was asked to evaluate {task.name}, plan {plan}; attacks only train")
 
 
 def flip_labels(moment: Moment) -> Update:

@@ -27,6 +27,7 @@ NAMES = (
     "compression",
     "noise_shares",
     "secagg",
+    "tui",
 )
 REPORT = Path("reports/bench.json")
 

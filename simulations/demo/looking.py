@@ -37,7 +37,9 @@ class Looker:
         """Let every agent score its own rows offline, then hold the scores against the demo's copy of the labels."""
         self._stage.side_by_side([partial(self._score, device, window) for device in self._devices])
         truth = np.concatenate([self._labels(device, task, window) for device in self._devices])
-        scores = np.concatenate([pl.read_parquet(self._scores_of(device))["late"].to_numpy() for device in self._devices])
+        scores = np.concatenate(
+            [pl.read_parquet(self._scores_of(device))["late"].to_numpy() for device in self._devices]
+        )
         return auc(scores[truth != UNKNOWN], truth[truth != UNKNOWN])
 
     def pooled(self, task: Task, window: Window) -> Examples:

@@ -1,12 +1,10 @@
 """Follows a release through its stages: the running coordinator opens, halts and completes them, nobody else."""
 
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from server.records import DeviceHealth, RolloutStep
-from server.store import Store
+from server.records import DeviceHealth
 from server.underway import StageShown, UnderWay, under_way
 from shared.tasks import Task
 from simulations.demo.screen import Screen
@@ -28,7 +26,7 @@ class StageLine:
 class RolloutLine:
     """How a release fared: its stages, what devices last said of it, and why the coordinator took its last step.
 
-    `p50_us` is the median over devices of what one made-up record takes; None where no device could say.
+    `p95_us` is the median over devices of what 95 % of made-up records take at most; None where no device could say.
     """
 
     release: int
@@ -37,7 +35,7 @@ class RolloutLine:
     state: str
     stages: tuple[StageLine, ...]
     health: dict[str, int]
-    p50_us: float | None
+    p95_us: float | None
     seconds: float
     why: str
 
@@ -52,7 +50,7 @@ def follow(stage: Stage, screen: Screen, task: Task, release: int, *, seen: Call
         seen()
         found = under_way(stage.store, task)
         screen.say(_words(found))
-        return found.state in ENDED and _settled(stage.store, found)
+        return found.state in ENDED and _settled(found)
 
     stage.wait(f"the end of release {release}'s rollout", ended, seconds=120)
     return line_of(under_way(stage.store, task), stage.store.health(task.name, release))
@@ -60,12 +58,12 @@ def follow(stage: Stage, screen: Screen, task: Task, release: int, *, seen: Call
 
 def line_of(found: UnderWay, health: list[DeviceHealth]) -> RolloutLine:
     """Shorten what is known of a rollout that ended."""
-    timed = [each.health.p50_us for each in health if each.health.p50_us]
+    timed = [each.health.p95_us for each in health if each.health.p95_us]
     end = found.steps[-1].at
     return RolloutLine(
         release=found.release, version=found.version, fleet=found.devices, state=found.state,
         stages=_stages(found.stages, end), health=found.serving[0].said,
-        p50_us=statistics.median(timed) if timed else None, seconds=round(end - found.steps[0].at, 1),
+        p95_us=statistics.median(timed) if timed else None, seconds=round(end - found.steps[0].at, 1),
         why=found.steps[-1].why,
     )  # fmt: skip
 
@@ -79,11 +77,16 @@ def _stages(stages: tuple[StageShown, ...], end: float) -> tuple[StageLine, ...]
     )
 
 
-def _settled(store: Store, found: UnderWay) -> bool:
-    """Whether every device says that it runs what it is meant to."""
-    ...
+def _settled(found: UnderWay) -> bool:
+    """Whether as many devices say that they run each release as are meant to."""
+    return all(each.meant == each.running for each in found.serving)
 
 
 def _words(found: UnderWay) -> str:
+    """Where a rollout stands, in a line."""
+    devices = next((each.devices for each in reversed(found.stages) if each.opened_at is not None), 0)
     said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.serving[0].said.items()))
-    ...
+    return (
+        f"release {found.release} is {found.state}: {found.share_bp / 100:g} % of the fleet, stage of {devices} of "
+        f"{found.devices} devices{f', {said}' if said else ''}"
+    )

@@ -1,48 +1,38 @@
-"""The story in ten chapters; each is a few real commands and what came of them."""
+"""The story in its chapters; each is a few real commands and what came of them."""
 
-import json
 import socket
 import time
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from functools import cached_property, partial
 
-import numpy as np
-import polars as pl
-from numpy.typing import NDArray
-
-from client.dataset import read_columns, read_examples
-from client.inputs import Examples
-from client.ledger import Ledger
-from client.store import AgentStore
+from server.evaluated import evaluated, newest
 from server.records import Run
-from shared import wire
-from shared.revisions import UNKNOWN
-from shared.tasks import Task, Window, read_task
+from server.retraining import asking
+from server.rollouts import in_force
+from shared.models import Release
+from shared.tasks import Task, Window
 from simulations import flights
-from simulations.demo.central import auc, best_central, pool
-from simulations.demo.report import ReleaseLine
+from simulations.demo.central import best_central
+from simulations.demo.looking import Looker
+from simulations.demo.mixup import sign_the_wrong_file
+from simulations.demo.report import CountedLine, ReleaseLine, counted_line
+from simulations.demo.rolling import RolloutLine, follow
 from simulations.demo.screen import Screen
 from simulations.demo.stage import Stage, free_ports
+from simulations.demo.terms import write_task
 
-TASK_FILE = Path("tasks/flights.toml")
 DEVICES = 8
 BUDGET = 8.0
-SMALL_BUDGET = 3.4
-"""One owner grants less: enough for the first campaign, its surveys and some rounds of the second."""
+SMALL_BUDGET = 3.8
+"""One owner grants less: enough for the first campaign, what is counted about it, and some rounds of the second."""
 
 NEARLY_ALL = 0.95
 """The share of devices that must report a release before it counts as arrived."""
 
-WINTER = Window(start="2013-01-01", end="2013-03-01")
-MARCH = Window(start="2013-03-01", end="2013-04-01")
-APRIL = Window(start="2013-04-01", end="2013-05-01")
-SPRING = Window(start="2013-03-01", end="2013-07-01")
-FIRST_HALF = Window(start="2013-01-01", end="2013-07-01")
-SUMMER = Window(start="2013-07-01", end="2013-09-01")
+NAME = "flights"
 
 
-@dataclass(slots=True)
+@dataclass
 class Story:
     """The players, and what was seen so far."""
 
@@ -51,11 +41,20 @@ class Story:
     devices: list[str] = field(default_factory=list[str])
     pids: dict[str, int] = field(default_factory=dict[str, int])
     releases: list[ReleaseLine] = field(default_factory=list[ReleaseLine])
-    latencies: list[float] = field(default_factory=list[float])
+    rollouts: list[RolloutLine] = field(default_factory=list[RolloutLine])
     traffic: dict[str, int] = field(default_factory=dict[str, int])
     alarmed_at: float | None = None
     arrived_at: float | None = None
-    task: Task = field(default_factory=lambda: read_task(TASK_FILE))
+
+    @property
+    def task(self) -> Task:
+        """The task as it was signed."""
+        return self.stage.store.task(NAME)
+
+    @cached_property
+    def looker(self) -> Looker:
+        """The demo's own look at what devices hold."""
+        return Looker(self.stage, self.devices)
 
     def gather_data(self) -> None:
         """Give each of the largest stations its own directory with its own winter."""
@@ -67,7 +66,7 @@ class Story:
     def months_pass(self, *, through: int) -> None:
         """Let time go by: each device's file now holds the rows up to the end of a month."""
         for device in self.devices:
-            flights.write_station(device, range(1, through + 1), self.data(device))
+            flights.write_station(device, range(1, through + 1), self.looker.data(device))
         self.screen.say(f"{len(self.devices)} devices, each with its own Parquet file")
 
     def found_federation(self) -> None:
@@ -77,7 +76,9 @@ class Story:
         self.stage.covey("init", "--name", "flights-demo", "--port", str(port), "--admin-port", str(admin_port))
         self.stage.start("coordinator", "server", "--home", str(self.stage.federation.home), "serve")
         self.screen.say("signing the task")
-        self.stage.covey("task", str(TASK_FILE))
+        file = self.stage.folder / "flights.toml"
+        write_task(file)
+        self.stage.covey("task", str(file))
 
     def enrol(self) -> None:
         """`covey invite`, `covey-agent join`, `covey approve` for every device."""
@@ -96,86 +97,117 @@ class Story:
         budget = SMALL_BUDGET if device == self.devices[-1] else BUDGET
         invitation = self.stage.covey("invite").strip()
         self.stage.covey_agent(
-            "join", invitation, "--home", home, "--name", device, "--data", str(self.data(device)),
+            "join", invitation, "--home", home, "--name", device, "--data", str(self.looker.data(device)),
             "--epsilon", str(budget), "--yes",
         )  # fmt: skip
         self.stage.covey("approve", device)
         self.pids[device] = self.stage.start(device, "client", "run", "--home", home)
         self.screen.say(f"{device} joined, its owner grants ε = {budget:g}")
 
-    def campaign(self, window: Window, *, base: int | None) -> int:
+    def campaign(self, window: Window) -> int:
         """`covey start`: rounds until the task's number is committed; returns the last committed version."""
         before = self._traffic()
-        base_version = ("--from", str(base)) if base else ()
-        self.stage.covey(
-            "start", "flights", "--window", f"{window.start}..{window.end}", "--quorum", "4", "--detach", *base_version
-        )
+        self.stage.covey("start", NAME, "--window", _span(window), "--quorum", "4", "--detach")
+        return self._learned(before)
+
+    def retrain(self, window: Window, *, base: int) -> int:
+        """`covey retrain --accept`: the campaign that the policy asks for; `covey start` where there was no alarm."""
+        before = self._traffic()
+        if self.alarmed_at is None:
+            self.stage.covey("start", NAME, "--window", _span(window), "--from", str(base), "--detach")
+        else:
+            self.stage.covey("retrain", NAME, "--accept")
+        return self._learned(before)
+
+    def _learned(self, before: dict[str, int]) -> int:
+        """Follow a campaign; note what a round took of the network since `before`, and return the last version."""
         run = self._finish()
         rounds = [result for result in self.stage.store.rounds(run.id) if result.outcome == "committed"]
         self.traffic = self._bytes_per_round(before, rounds=len(rounds))
         self.screen.say(f"{len(rounds)} rounds committed")
-        return self.stage.store.versions("flights")[-1].number
+        return self.stage.store.versions(NAME)[-1].number
 
-    def release(self, version: int) -> int:
-        """`covey promote`: export, quantize, gates, sign; then every agent fetches, verifies, tests and swaps."""
-        self.screen.say(f"export, gates and signature of version {version}")
-        self.stage.covey("promote", str(version))
+    def evaluate(self, version: int, window: Window) -> CountedLine:
+        """`covey evaluate`: the fleet counts a version's scores on rows that it did not learn, with noise, charged."""
+        self.screen.say(f"the fleet counts version {version}'s scores on {window}")
+        self.stage.covey("evaluate", str(version), "--window", _span(window), "--detach")
+        self._finish()
         store = self.stage.store
-        number = store.releases("flights")[-1].number
-        self.stage.wait(
-            f"release {number} on every device",
-            lambda: self._has_arrived(number),
-            seconds=60,
-        )
-        self.screen.say(f"release {number} (version {version}) serves on {len(self.devices)} devices")
-        return number
+        found = evaluated(store, newest(store, NAME, version), threshold=None)
+        self.screen.say(f"version {version} on {window}: AUC {found.auc} by {found.devices} devices' noisy counts")
+        return counted_line(found)
 
-    def _has_arrived(self, number: int) -> bool:
-        """Whether every device reports a release; when nearly all of them first did so is kept."""
-        on_it = [device.release == number for device in self.stage.store.devices()]
-        if self.arrived_at is None and self.alarmed_at is not None and sum(on_it) >= NEARLY_ALL * len(on_it):
+    def release(self, version: int) -> Release:
+        """`covey promote`: gates, signature, canary; then the coordinator opens the stages by what devices report."""
+        self.screen.say(f"gates and signature of version {version}")
+        self.stage.covey("promote", str(version))
+        release = self.stage.store.releases(NAME)[-1]
+        self.rollouts.append(follow(self.stage, self.screen, self.task, release.number, seen=self._note_arrival))
+        if self.rollouts[-1].state != "complete":
+            raise RuntimeError(f"release {release.number} was halted: {self.rollouts[-1].why}")
+        self.screen.say(f"release {release.number} (version {version}) serves on {len(self.devices)} devices")
+        return release
+
+    def mix_up(self, version: int) -> None:
+        """Sign a wrong file past the gates, and watch the coordinator halt it at the canary."""
+        self.screen.say("a wrong file is signed past the gates")
+        number = sign_the_wrong_file(self.stage, self.task, version)
+        self.rollouts.append(follow(self.stage, self.screen, self.task, number, seen=self._note_arrival))
+        line = self.rollouts[-1]
+        self.screen.say(f"release {number} {line.state} after {line.seconds:.0f} s: {line.why}")
+
+    def _note_arrival(self) -> None:
+        """Keep when nearly all devices first reported the release that was learned on the alarm."""
+        if self.alarmed_at is None or self.arrived_at is not None:
+            return
+        newest_one = self.stage.store.releases(NAME)[-1].number
+        on_it = [device.release == newest_one for device in self.stage.store.devices()]
+        if sum(on_it) >= NEARLY_ALL * len(on_it):
             self.arrived_at = time.time()
-        return all(on_it)
 
-    def predict(self, window: Window, *, learned: Window, central_learned: Window) -> None:
+    def predict(self, window: Window, *, counted: CountedLine, central_learned: Window) -> None:
         """Every device predicts its new months offline; beside it, the same rows learned without privacy."""
-        release = self.stage.store.releases("flights")[-1]
+        release = self._in_force()
         self.screen.say(f"release {release.number} predicts {window}, offline")
-        line = ReleaseLine(
-            release=release.number, version=release.version, trained_on=str(learned), tested_on=str(window),
-            auc=self._auc(window), auc_central=0.5, central="",
-        )  # fmt: skip
+        exact = self.looker.auc(self.task, window)
         self.screen.say("the same rows without privacy, for comparison")
-        best = best_central(self.task, self._pooled(central_learned), self._pooled(window))
-        central = {"auc_central": best.auc, "central": best.architecture}
-        self.releases.append(wire.decode(ReleaseLine, wire.encode(line) | central))
-        self.screen.say(f"AUC {line.auc:.3f} on {window}; central {best.auc:.3f}")
+        pooled = (self.looker.pooled(self.task, each) for each in (central_learned, window))
+        best = best_central(self.task, *pooled)
+        self.releases.append(
+            ReleaseLine(
+                release=release.number, version=release.version, trained_on=str(release.trained_on),
+                tested_on=str(window), auc=exact, counted=counted, auc_central=best.auc, central=best.architecture,
+            )
+        )  # fmt: skip
+        self.screen.say(f"AUC {exact:.3f} on {window}; central {best.auc:.3f}")
+
+    def _in_force(self) -> Release:
+        store = self.stage.store
+        found = in_force(store.releases(NAME), store.rollouts(NAME))
+        if found is None:
+            raise RuntimeError("no release is in force")
+        return found
 
     def survey(self, window: Window, *, role: str) -> bool:
         """`covey survey`: noisy histograms from every device; returns whether the score's shift raises the alarm."""
         self.screen.say(f"survey of {window}")
-        self.stage.covey("survey", "flights", "--role", role, "--window", f"{window.start}..{window.end}", "--detach")
+        self.stage.covey("survey", NAME, "--role", role, "--window", _span(window), "--detach")
         self._finish()
-        result = self.stage.store.surveys("flights")[-1]
+        result = self.stage.store.surveys(NAME)[-1]
         score = next((shift for shift in result.shifts if shift.name == "score"), None)
         self.screen.say(
             f"{window}: score PSI {score.psi:.3f}, {'ALARM' if result.alarm else 'no alarm'}" if score else ""
         )
         if result.alarm and self.alarmed_at is None:
             self.alarmed_at = result.at
+            self._wait_for_the_policy()
         return result.alarm
 
-    def data(self, device: str) -> Path:
-        """Where a device keeps its rows."""
-        return self.stage.agent(device).path / "flights.parquet"
-
-    def spent(self, device: str) -> float:
-        """What a device's own ledger says it spent; the demo may look, the coordinator may not."""
-        store = AgentStore(self.stage.agent(device).database)
-        try:
-            return Ledger(store).spent(1e-5).epsilon
-        finally:
-            store.close()
+    def _wait_for_the_policy(self) -> None:
+        """The running coordinator looks at the survey by itself, and asks."""
+        store = self.stage.store
+        self.stage.wait("the policy's question", lambda: asking(store.decisions(NAME)) is not None, seconds=60)
+        self.screen.say(f"the policy asks to retrain: {store.decisions(NAME)[-1].why}")
 
     def _finish(self) -> Run:
         """Follow the newest run to its end."""
@@ -197,29 +229,6 @@ class Story:
             raise RuntimeError(f"run {run_id} {run.state}: {run.detail}")
         return run
 
-    def _auc(self, window: Window) -> float:
-        """Let every agent score its own rows, then hold the scores against the demo's copy of the labels."""
-        self.stage.side_by_side([partial(self._score, device, window) for device in self.devices])
-        labels = {device: self._labels(device, window) for device in self.devices}
-        scores = [pl.read_parquet(self._scores_of(device))["late"].to_numpy() for device in self.devices]
-        pooled, truth = np.concatenate(scores), np.concatenate(list(labels.values()))
-        return auc(pooled[truth != UNKNOWN], truth[truth != UNKNOWN])
-
-    def _score(self, device: str, window: Window) -> None:
-        home, out = str(self.stage.agent(device).path), str(self._scores_of(device))
-        span = f"{window.start}..{window.end}"
-        said = self.stage.covey_agent("score", "--home", home, "--window", span, "--out", out, "--json")
-        self.latencies += json.loads(said)["latencies_us"]
-
-    def _scores_of(self, device: str) -> Path:
-        return self.stage.agent(device).path / "scores.parquet"
-
-    def _labels(self, device: str, window: Window) -> NDArray[np.int64]:
-        return read_columns(self.data(device), self.task, window)[1]
-
-    def _pooled(self, window: Window) -> Examples:
-        return pool([read_examples(self.data(device), self.task, window) for device in self.devices])
-
     def _traffic(self) -> dict[str, int]:
         time.sleep(0.5)
         devices = self.stage.store.devices()
@@ -228,3 +237,7 @@ class Story:
     def _bytes_per_round(self, before: dict[str, int], *, rounds: int) -> dict[str, int]:
         after = self._traffic()
         return {way: (after[way] - before[way]) // (rounds * len(self.devices)) for way in before}
+
+
+def _span(window: Window) -> str:
+    return f"{window.start}..{window.end}"

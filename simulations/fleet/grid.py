@@ -17,6 +17,7 @@ from client.feedback import Feedback, compress
 from shared import messages
 from shared.architecture import size
 from shared.compression import Noised
+from shared.errors import InputError
 from shared.noise import CipherStream
 from shared.rounds import RefusalReport, RoundPlan, TrainReport
 from shared.tasks import Task
@@ -99,7 +100,9 @@ class FleetGrid(InProcessGrid):
         return sorted(found, key=lambda message: message.metadata.src_node_id)
 
     def _answers(self, asked: Sequence[Message]) -> dict[int, RecordDict | int]:
-        """What each node answers: a content, or the code of its silence."""
+        """What each node answers: a content, or the code of its silence; raise `InputError` for what is no round."""
+        if asked[0].metadata.message_type != "train":
+            raise InputError("a rehearsal's devices answer rounds alone; ask a fleet of agents for counts")
         plan = messages.unpack(asked[0].content, "plan", RoundPlan)
         weights = messages.unpack_array(asked[0].content, size=size(self._task))
         nodes = sorted(message.metadata.dst_node_id for message in asked)

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from client.contract import WHEN
 from client.datafiles import ROW
-from client.dataset import UNKNOWN, columns_and_labels, judged, kept
+from client.dataset import columns_and_labels, judged, kept
 from shared.errors import InputError
 from shared.features import encode_columns
 from shared.labelling import weak_labels
+from shared.revisions import UNKNOWN
 from shared.tasks import Task, Window
 from simulations.fleet.partition import NOBODY, Partition, by_key, numbered
 from simulations.fleet.population import Group, Rows

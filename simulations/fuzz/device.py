@@ -32,7 +32,8 @@ from client.fleet import _inflate, read_heads  # pyright: ignore[reportPrivateUs
 from client.work import Work
 from shared import messages, wire
 from shared.architecture import initial_weights, size
-from shared.drift import DriftReport, SurveyPlan
+from shared.drift import DriftReport, Histogram, SurveyPlan
+from shared.evaluation import EvaluationReport
 from shared.privacy import PrivacyBudget
 from shared.roster import Roster
 from shared.rounds import RoundPlan
@@ -48,8 +49,10 @@ _GRANT = PrivacyBudget(epsilon=1e9, delta=1e-5)
 _MOST_CHARGES = 300
 """So many charges make a ledger slow to admit the next; then another device takes its place."""
 
-_PAID = frozenset({"report", "drift", "masked"})
-_KINDS = (b"train", b"query.drift", b"query.keys", b"query.shares", b"query.agree", b"query.unmask", b"evaluate")
+_PAID = frozenset({"report", "drift", "cells", "masked"})
+_KINDS = (
+    b"train", b"query.drift", b"query.evaluate", b"query.keys", b"query.shares", b"query.agree", b"query.unmask", b"evaluate",
+)  # fmt: skip
 
 
 def targets() -> tuple[Target, ...]:
@@ -78,6 +81,10 @@ class Idle:
     def survey(self, *_: Any, **__: Any) -> DriftReport:
         """An answer without histograms."""
         return DriftReport(run_id=1, release=samples.RELEASE, histograms=())
+
+    def evaluate(self, *_: Any, **__: Any) -> EvaluationReport:
+        """An answer without cells."""
+        return EvaluationReport(run_id=1, version=1, cells=Histogram(name="", edges=(), counts=(), noise=1.0))
 
 
 class Device:
@@ -214,6 +221,7 @@ def _requests() -> Sequence[bytes]:
     return [
         *(pack(b"train", b"plan", plan, words, payload, it.encode()) for plan in plans for it in (head, again)),
         *(pack(b"query.drift", b"survey", plan, words, payload, it.encode()) for plan in surveys for it in (head, again)),
+        pack(b"query.evaluate", b"evaluation", wire.to_json(samples.evaluation_plan()), words, payload, head.encode()),
         *(pack(kind, b"plan", plans[0], words, payload, head.encode()) for kind in _KINDS),
     ]  # fmt: skip
 
@@ -249,6 +257,7 @@ def _messages() -> Sequence[bytes]:
     for kind, content in (
         ("train", messages.pack("plan", samples.round_plan(), array=array)),
         ("query.drift", messages.pack("survey", samples.survey_plan(), array=array)),
+        ("query.evaluate", messages.pack("evaluation", samples.evaluation_plan(), array=array)),
     ):
         metadata = Metadata(**head, created_at=1.8e9, ttl=60.0, message_type=kind)  # type: ignore[arg-type]
         found.append(pack(*parts_of(make_message(metadata, content=content))))

@@ -13,8 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from client import patience
+from client.evaluation import answer_without_rows
 from client.settings import AgentSettings
 from client.updating import Answer, TaskUpdate, UpdateReport
+from server import evaluations
 from server.config import Settings
 from server.drift import check
 from server.pki import create_authority, create_sequence_certificate
@@ -23,6 +25,7 @@ from shared.architecture import size
 from shared.drift import DriftReport, Histogram, SurveyPlan, edges_of
 from shared.enrolment import EnrolRequest, InstalledReport
 from shared.errors import WireError
+from shared.evaluation import EvaluationPlan, EvaluationReport, bins_of
 from shared.invitations import parse_invitation
 from shared.models import Release
 from shared.rounds import RefusalReport, RoundPlan, TrainReport
@@ -51,6 +54,11 @@ def targets() -> tuple[Target, ...]:
         _json("document.train-report", 30, TrainReport, (TrainReport(run_id=1, round_number=2, base_version=3),)),
         _json("document.refusal-report", 30, RefusalReport, (RefusalReport(category="budget"),)),
         _json("document.drift-report", 40, DriftReport, (_drift_report(),), then=_checked),
+        _json("document.evaluation-plan", 30, EvaluationPlan, (samples.evaluation_plan(),),
+              then=lambda plan: (plan.event, bins_of(samples.TASK, plan))),
+        _json("document.evaluation-report", 30, EvaluationReport,
+              (answer_without_rows(samples.evaluation_plan(), samples.TASK),),
+              then=lambda report: evaluations.check(report, samples.TASK, samples.evaluation_plan())),
         _json("document.enrol-request", 40, EnrolRequest, (EnrolRequest(name="ada", public_key=_KEY, token="t" * 43),),
               then=lambda asked: load_public_key(asked.public_key.encode())),
         _json("document.installed-report", 30, InstalledReport, (InstalledReport(release=3, detail="fp32, 12 us"),)),

@@ -9,6 +9,8 @@ from shared.architecture import size
 from shared.central import CentralRound
 from shared.compression import Compression
 from shared.drift import SurveyPlan
+from shared.evaluation import EvaluationPlan
+from shared.lifecycle import Evaluation
 from shared.models import Artifact, Reference, Release
 from shared.modes import Central, Distributed
 from shared.privacy import PrivacyBudget
@@ -24,9 +26,10 @@ _ONE_STEP = Training(
 )  # fmt: skip
 TERMS = Distributed(training=_ONE_STEP, min_cohort=3, threshold=0.7, colluders=0.1, min_noise_multiplier=2.0, bits=32)
 TASK = replace(
-    machines.TASK, distributed=TERMS, central=Central(training=_ONE_STEP, min_noise_multiplier=2.0, participations=2)
-)
-"""The small task, which allows rounds in every mode."""
+    machines.TASK, distributed=TERMS, central=Central(training=_ONE_STEP, min_noise_multiplier=2.0, participations=2),
+    evaluation=Evaluation(noise_multiplier=5.0),
+)  # fmt: skip
+"""The small task, which allows rounds in every mode, and evaluations."""
 
 TASK_FILES = tuple(sorted((Path(__file__).parents[2] / "tasks").glob("*.toml")))
 RELEASE = 1
@@ -81,6 +84,14 @@ def survey_plan(**changes: object) -> SurveyPlan:
         score_noise_multiplier=drift.score_noise_multiplier, feature_noise_multiplier=drift.feature_noise_multiplier,
     )  # fmt: skip
     return replace(plan, **changes)  # type: ignore[arg-type]
+
+
+def evaluation_plan() -> EvaluationPlan:
+    """An evaluation of the small task's second version."""
+    return EvaluationPlan(
+        run_id=9, task=TASK.name, revision=TASK.revision, version=2, window=Window(start="2026-01-01"), score_bins=20,
+        noise_multiplier=5.0,
+    )  # fmt: skip
 
 
 def releases() -> tuple[Release, ...]:

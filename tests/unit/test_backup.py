@@ -1,5 +1,6 @@
 """A backup made while others write holds one moment of everything; what is restored goes on above all that devices saw."""
 
+import hashlib
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from sequencing import ROUND, Device
 
 from client.config import AgentHome
 from client.sequence import standing
+from server import __main__ as covey_main
 from server import backups
 from server.archive import LIST, Manifest
 from server.backups import back_up, restore
@@ -35,6 +37,7 @@ from shared import wire
 from shared.database import copy_whole
 from shared.errors import InputError, ReleaseError
 from shared.lock import only_one
+from shared.tasks import Window
 
 
 def quiet(_what: str) -> None:
@@ -224,6 +227,25 @@ def come_from_the_future(file: Path, _folder: Path) -> None:
     pack_anew(file, lambda members: relist(members, schema=99))
 
 
+def overwritten(database: bytes) -> bytes:
+    """A store some of whose pages hold something else."""
+    data = bytearray(database)
+    for page in range(2, 12):
+        data[page * 4096 : page * 4096 + 64] = b"\xa5" * 64
+    return bytes(data)
+
+
+def hold_an_unsound_store(file: Path, _folder: Path) -> None:
+    """One whose pages were wrong before they were listed: every hash holds."""
+
+    def change(members: dict[str, bytes]) -> dict[str, bytes]:
+        store = overwritten(members["covey.db"])
+        listed = wire.from_json(Manifest, members[LIST]).files | {"covey.db": hashlib.sha256(store).hexdigest()}
+        return relist(members, files=listed) | {"covey.db": store}
+
+    pack_anew(file, change)
+
+
 def be_no_backup(file: Path, _folder: Path) -> None:
     file.write_bytes(b"a picture of a partridge" * 100)
 
@@ -239,6 +261,7 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     "a file too many": (add_a_file, "keys/mine.key is missing, or nobody listed it"),
     "no list": (leave_the_list_out, "its list of files is missing"),
     "a newer schema": (come_from_the_future, r"made by a newer Covey \(schema 99\); upgrade Covey"),
+    "an unsound store": (hold_an_unsound_store, "the store in this backup is not sound"),
     "no backup at all": (be_no_backup, "is no whole backup"),
 }
 
@@ -265,22 +288,41 @@ def test_a_packed_backup_with_a_wrong_byte_is_refused(federation: Federation, tm
     assert not (tmp_path / "again").exists()
 
 
-def test_an_unsound_store_is_refused(federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One whose pages were wrong before they were saved: each hash holds, and yet it cannot serve."""
-    copy = backups.copy_whole
-
+def test_a_store_that_is_not_sound_is_told_when_it_is_to_be_saved(
+    federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def spoilt(source: Path, target: Path, **_: object) -> None:
-        copy(source, target)
-        data = bytearray(target.read_bytes())
-        for page in range(2, 12):
-            data[page * 4096 : page * 4096 + 64] = b"\xa5" * 64
-        target.write_bytes(data)
+        copy_whole(source, target)
+        target.write_bytes(overwritten(target.read_bytes()))
 
     monkeypatch.setattr(backups, "copy_whole", spoilt)
+    with pytest.raises((InputError, sqlite3.DatabaseError), match="malformed"):
+        saved(federation, tmp_path / "all.tar")
+    assert not (tmp_path / "all.tar").exists()
+
+
+def test_no_noise_is_drawn_twice_after_a_restoration(
+    federation: Federation, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round that ran after the backup is known to somebody: run again under its key, it would show what the noise hid."""
+    with closing(Store(federation.database)) as store:
+        run = store.queue_run("machines", "train", Window())
+        store.set_run_state(run, "running")
+        key = store.campaign_key(run)
     file = saved(federation, tmp_path / "all.tar")
-    with pytest.raises((InputError, sqlite3.DatabaseError)):
-        restore(file, tmp_path / "again", say=quiet)
-    assert not (tmp_path / "again").exists()
+    assert key not in file.read_bytes()
+    monkeypatch.setattr("sys.argv", ["covey", "restore", str(file), "--home", str(tmp_path / "again")])
+    with pytest.raises(SystemExit) as left:
+        covey_main.main()
+    assert left.value.code == 0
+    assert "runs under way ended" in capsys.readouterr().out
+    with closing(Store(tmp_path / "again" / "covey.db")) as store:
+        assert store.run(run).state == "stopped"
+        assert store.queue_run("machines", "train", Window()) == run + NUMBER_STEP + 1
+        assert store.campaign_key(run) != key
+        assert "runs 1 end here" in store.audit_log(1, act="restore")[0].detail
+    with closing(Store(federation.database)) as store:
+        assert store.campaign_key(run) == key
 
 
 # -- what devices saw since -----------------------------------------------------------------------
