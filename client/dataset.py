@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from client.contract import BROKEN, WHEN, Quarantine, first_broken
 from client.datafiles import Batch, data_files, rows_said, words_of
 from client.inputs import Examples, Labels
-from client.revised import task_batches
+from client.revised import readable_dates, require_words, task_batches
 from client.spool import Growing, Spool
 from shared.errors import ContractError, InputError
 from shared.features import encode_columns
@@ -35,9 +35,6 @@ Extra = tuple[Mapping[str, NDArray[Any]], Labels]
 
 ISO_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d")
 """How a timestamp may be written in CSV."""
-
-FIRST_DAY, LAST_DAY = -719_162, 2_932_896
-"""The years 1 to 9999, in days from 1970."""
 
 DISK_CEILING = 4 * 2**30
 """Bytes that encoded examples may take on disk, unless the owner says otherwise."""
@@ -134,8 +131,8 @@ def _judged(file: Path, task: Task, *, now: datetime, aside: bool) -> Iterator[B
     quarantine = Quarantine(file, task.name, task.contract, now=now) if aside else None
     broken = first_broken(task.contract, needed, now=now)
     for batch in task_batches(file, task, needed, floats=unruled_numbers(task)):
-        _require_words(batch.frame.schema, file)
-        frame = batch.frame.with_columns(_readable_dates(batch.frame.schema))
+        require_words(batch.frame.schema, file)
+        frame = batch.frame.with_columns(readable_dates(batch.frame.schema))
         frame = frame.with_columns(when_of(frame.schema, task)).with_columns(broken)
         found = replace(batch, frame=frame)
         if quarantine and (batch.spoilt or frame[BROKEN].null_count() < frame.height):
@@ -143,28 +140,6 @@ def _judged(file: Path, task: Task, *, now: datetime, aside: bool) -> Iterator[B
         yield found
     if quarantine:
         quarantine.close()
-
-
-def _require_words(schema: pl.Schema, file: Path) -> None:
-    """Raise `ContractError` for a column of bytes, whatever they are: one row that is no UTF-8 would end the reading."""
-    if found := [name for name, kind in schema.items() if kind == pl.Binary]:
-        raise ContractError(f"data file {file} holds bytes in the columns {found}; write them as words")
-
-
-def _readable_dates(schema: pl.Schema) -> list[pl.Expr]:
-    """Date columns with null for what no calendar shows: Polars ends its work at one such value, and all rows with it."""
-    return [
-        pl.when(pl.col(name).to_physical().is_between(FIRST_DAY * a_day, LAST_DAY * a_day)).then(pl.col(name))
-        for name, kind in schema.items()
-        if (a_day := _a_day(kind))
-    ]
-
-
-def _a_day(kind: pl.DataType) -> int:
-    """How many of a column's units make a day; 0 for what holds no dates, or none that reach beyond the calendar."""
-    if isinstance(kind, pl.Datetime):
-        return {"ms": 86_400_000, "us": 86_400_000_000}.get(kind.time_unit, 0)
-    return int(kind == pl.Date)
 
 
 def unruled_numbers(task: Task) -> frozenset[str]:

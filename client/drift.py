@@ -100,6 +100,8 @@ def _agreement(plan: SurveyPlan, task: Task, place: TaskHome, columns: Columns, 
 
     beside = Predictor(place.beside / str(plan.shadow)).predict_alone(columns)
     classes = len(task.label.classes)
+    if {scores.shape[1], beside.shape[1]} != {classes}:
+        raise InputError("a release of another revision answers other classes, so there is nothing to compare")
     return cells_of(task, columns, (_answers(scores), classes), (_answers(beside), classes))
 
 

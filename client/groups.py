@@ -17,12 +17,12 @@ def cells_of(task: Task, columns: Mapping[str, NDArray[Any]], *places: tuple[Ind
     """Exact counts of the cells (group, then each of `places`), flat, in the order of `shared.drift.groups_of`.
 
     `columns` are raw, by name; each of `places` is where every row stands, shape `(rows,)`, and how many places there are.
-    A row falls in one cell, so that one row more changes one count by one.
+    A row falls in one cell, so that one row more changes one count by one; what stands beyond the last place is in it.
     """
     nothing = np.zeros(len(places[0][0]))
     groups = [(group_of(task, n, columns.get(n, nothing)), len(group_values(task, n))) for n in task.groups]
     indices, sizes = zip(*groups, *places, strict=True)
-    return np.bincount(np.ravel_multi_index(indices, sizes), minlength=int(np.prod(sizes)))
+    return np.bincount(np.ravel_multi_index(indices, sizes, mode="clip"), minlength=int(np.prod(sizes)))
 
 
 def group_of(task: Task, name: str, column: NDArray[Any]) -> Indices:

@@ -9,6 +9,7 @@ from server.heldout import default_window, learned, require_held_out
 from server.planfile import CHANGED, PlanFile, fingerprint, with_numbers
 from server.records import CampaignRequest, EvaluationRequest, SurveyRequest
 from server.shadow import surveyed
+from server.spending import noise_of
 from server.store import Store
 from shared import wire
 from shared.aggregation import Aggregation
@@ -100,12 +101,13 @@ def survey(
         )
     fleet = fleet_size(store)
     enough = max(1, -(-fleet // 2)) if quorum is None else quorum
-    return SurveyRequest(
+    asked = SurveyRequest(
         task=task.name, release=before.number, window=window, role=role, features=features,
         quorum=enough, deadline_seconds=deadline_seconds, contract=features and bool(task.contract.rules),
         outcomes=features and task.drift.outcome_noise_multiplier is not None,
         shadow=beside.number if beside else None,
     )  # fmt: skip
+    return replace(asked, noise=noise_of(asked, task))
 
 
 def evaluation(

@@ -68,7 +68,8 @@ class CampaignRequest:
 class SurveyRequest:
     """What an operator asks for when surveying drift; requests of 0.1.0 asked for neither rules nor outcomes.
 
-    `shadow` is a release that is compared with the survey's, on devices that try it beside that.
+    `shadow` is a release that is compared with the survey's, on devices that try it beside that. `noise` are the noise
+    multipliers of all that it charges, as the task was signed when it was asked for: a later revision changes no past price.
     """
 
     task: str
@@ -81,6 +82,7 @@ class SurveyRequest:
     contract: bool = False
     outcomes: bool = False
     shadow: int | None = None
+    noise: tuple[float, ...] = field(default=(), metadata=wire.LEFT_OUT_WHEN_EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

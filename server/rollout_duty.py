@@ -16,6 +16,7 @@ from server.records import SurveyRequest
 from server.rollout_role import publish_rollout, signed_rollout
 from server.rollouts import Ruling, Situation, decide
 from server.situation import is_under_way, look, window_of
+from server.spending import noise_of
 from server.stages import following, share_of
 from server.store import Store
 from shared.errors import InputError
@@ -148,8 +149,9 @@ def _ask(store: Store, task: Task, found: Situation) -> None:
 
 def canary_request(task: Task, found: Situation) -> SurveyRequest:
     """What both sides of the share are asked: outcomes and scores since the stage was opened, and no more."""
-    return SurveyRequest(
+    asked = SurveyRequest(
         task=task.name, release=found.release.number, window=window_of(found), role="canary", features=False,
         quorum=max(2, -(-len(found.fleet) // 2)), deadline_seconds=DEADLINE_SECONDS,
         outcomes=task.drift.outcome_noise_multiplier is not None,
     )  # fmt: skip
+    return replace(asked, noise=noise_of(asked, task))

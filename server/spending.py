@@ -143,15 +143,19 @@ def survey_events(run: Run, task: Task) -> list[SampledGaussian]:
         request = wire.from_json(SurveyRequest, run.request.encode())
     except WireError:
         return list(all_of(task))
-    return list(
-        counted(
-            task.drift.score_noise_multiplier,
-            task.drift.feature_noise_multiplier if request.features else None,
-            task.contract.noise_multiplier if request.contract else None,
-            task.drift.outcome_noise_multiplier if request.outcomes else None,
-            task.drift.score_noise_multiplier if request.shadow is not None else None,
-        )
+    return list(counted(*(request.noise or noise_of(request, task))))
+
+
+def noise_of(request: SurveyRequest, task: Task) -> tuple[float, ...]:
+    """The noise multiplier of each count that a survey charges under a task as it is signed."""
+    asked = (
+        task.drift.score_noise_multiplier,
+        task.drift.feature_noise_multiplier if request.features else None,
+        task.contract.noise_multiplier if request.contract else None,
+        task.drift.outcome_noise_multiplier if request.outcomes else None,
+        task.drift.score_noise_multiplier if request.shadow is not None else None,
     )
+    return tuple(noise for noise in asked if noise is not None)
 
 
 def all_of(task: Task) -> tuple[SampledGaussian, ...]:

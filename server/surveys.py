@@ -9,10 +9,11 @@ from server.counting import ask_all, require_enough
 from server.drift import alarm, check, merge, shifts
 from server.exchange import Replies
 from server.records import Run, SurveyRequest, SurveyResult
+from server.spending import noise_of
 from server.store import Store
 from shared import messages
 from shared.drift import DriftReport, SurveyPlan, rule_counts
-from shared.errors import WireError
+from shared.errors import InputError, WireError
 from shared.tasks import Task
 
 
@@ -32,7 +33,9 @@ def run_survey(grid: Grid, store: Store, run: Run, request: SurveyRequest) -> Su
 
 
 def plan_survey(run_id: int, task: Task, request: SurveyRequest) -> SurveyPlan:
-    """Write the survey's plan from the task's drift settings."""
+    """Write the survey's plan from the task's drift settings; raise `InputError` if they changed since it was asked for."""
+    if request.noise and request.noise != noise_of(request, task):
+        raise InputError(f"task {task.name!r} was revised since this survey was asked for; ask for another one")
     return SurveyPlan(
         run_id=run_id,
         task=task.name,

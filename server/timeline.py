@@ -13,7 +13,7 @@ SLOWEST = 200
 
 
 class Timeline:
-    """Notes what a round shows while it runs; seconds are counted from its start."""
+    """Notes what a round shows while it runs; seconds are counted from its start, to a tenth: finer ones tell of rows."""
 
     def __init__(self, show: Show) -> None:
         """`show` is told everything as well, and decides."""
@@ -23,7 +23,7 @@ class Timeline:
 
     def show(self, phase: str, cohort: int, replies: Replies) -> bool:
         """Note the phase, and who answered since the last look."""
-        now = round(time.monotonic() - self._begun, 3)
+        now = round(time.monotonic() - self._begun, 1)
         if not self._phases or self._phases[-1].name != phase:
             self._phases.append(Phase(name=phase, at=now))
         for name in (*replies.contents, *replies.refusals):

@@ -1,4 +1,4 @@
-"""What a signed task says of a version's life after training: how it is evaluated, rolled out, replaced and revised."""
+"""What a signed task says of a version's life after training: how it is tested, evaluated, rolled out, replaced and revised."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,6 +6,34 @@ from typing import Literal
 
 Detector = Literal["psi", "cusum", "adwin"]
 """What may raise an alarm: the score's stability index, or a change in the daily loss of outcomes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """What a release must pass before it is signed, and again on each device; 512 MiB of memory unless said.
+
+    The others hold for a charged evaluation (`Evaluation`), each at `confidence`: what the bound
+    leaves undecided is not passed. `min_recall` is at the threshold that alerts on `alert_rate` of the rows;
+    `max_group_gap` bounds the AUC of all less that of the worst group, `max_parity_gap` the largest difference of groups' alert rates,
+    `max_calibration_error` the mean distance of score and outcome, `max_score_drift` the PSI of scores against the
+    parent's, `max_epsilon` the most that the version's plans can have cost a device.
+    """
+
+    max_parity_error: float = 1e-5
+    max_int8_loss: float = 0.05
+    max_bytes: int = 1_000_000
+    max_latency_us: float = 1000.0
+    max_memory_mb: int | None = None
+    min_auc: float | None = None
+    min_pr_auc: float | None = None
+    min_recall: float | None = None
+    alert_rate: float | None = None
+    max_calibration_error: float | None = None
+    max_group_gap: float | None = None
+    max_parity_gap: float | None = None
+    max_score_drift: float | None = None
+    max_epsilon: float | None = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from shared.errors import InputError, WireError
 from shared.features import Feature, width
 from shared.images import Image
 from shared.labelling import Labelling
-from shared.lifecycle import Evaluation, Retraining, Revision, RolloutTerms
+from shared.lifecycle import Evaluation, Gates, Retraining, Revision, RolloutTerms
 from shared.modes import Central, Distributed, Mode
 from shared.training import PrivacyCeiling, Training
 
@@ -130,34 +130,6 @@ class DriftSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gates:
-    """What a release must pass before it is signed, and again on each device; 512 MiB of memory unless said.
-
-    The others hold for a charged evaluation (`shared.lifecycle.Evaluation`), each at `confidence`: what the bound
-    leaves undecided is not passed. `min_recall` is at the threshold that alerts on `alert_rate` of the rows;
-    `max_group_gap` bounds the AUC of all less that of the worst group, `max_parity_gap` the largest difference of groups' alert rates,
-    `max_calibration_error` the mean distance of score and outcome, `max_score_drift` the PSI of scores against the
-    parent's, `max_epsilon` the most that the version's plans can have cost a device.
-    """
-
-    max_parity_error: float = 1e-5
-    max_int8_loss: float = 0.05
-    max_bytes: int = 1_000_000
-    max_latency_us: float = 1000.0
-    max_memory_mb: int | None = None
-    min_auc: float | None = None
-    min_pr_auc: float | None = None
-    min_recall: float | None = None
-    alert_rate: float | None = None
-    max_calibration_error: float | None = None
-    max_group_gap: float | None = None
-    max_parity_gap: float | None = None
-    max_score_drift: float | None = None
-    max_epsilon: float | None = None
-    confidence: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What is learned, from which columns, within which limits."""
 
@@ -170,7 +142,7 @@ class Task:
     training: Training
     privacy: PrivacyCeiling
     drift: DriftSettings
-    gates: Gates = Gates()
+    gates: Gates = field(default_factory=Gates)
     contract: Contract = field(default_factory=Contract, metadata=wire.LEFT_OUT_WHEN_EMPTY)
     labelling: Labelling | None = None
     timestamp: str | None = None

@@ -7,7 +7,8 @@ from machines import small_task
 from numpy.typing import NDArray
 
 from shared.drift import OUTCOMES, SCORE, DriftReport, Histogram, SurveyPlan, edges_of, groups_of
-from shared.tasks import DriftSettings, Gates, Task, Window
+from shared.lifecycle import Gates
+from shared.tasks import DriftSettings, Task, Window
 
 NOISE = 5.0
 TASK = small_task(

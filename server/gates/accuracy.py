@@ -8,7 +8,7 @@ from server.fairness import Gap
 from server.gates.verdicts import Side, measured, unmeasured
 from server.metrics import Cells
 from server.records import GateVerdict
-from shared.tasks import Gates
+from shared.lifecycle import Gates
 
 ALERT_RATE = 0.1
 """The share of rows that alert where a task does not say."""

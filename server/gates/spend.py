@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from server.gates.verdicts import exact
 from server.pedigree import Spend
 from server.records import GateVerdict
-from shared.tasks import Gates
+from shared.lifecycle import Gates
 
 
 def hold(gates: Gates, spend: Spend) -> Iterator[GateVerdict]:

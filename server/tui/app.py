@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.binding import Binding, BindingType
-from textual.command import Provider
+from textual.command import CommandPalette, Provider
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input
@@ -75,7 +75,7 @@ class CoveyApp(Frame):
         """Offer only what can be done: the key line shows no key that would do nothing."""
         if isinstance(self.focused, Input) and action in TYPED:
             return False
-        if action in {*ACTIONS, *TYPED, "help", "jump", "export"} and isinstance(self.screen, ModalScreen):
+        if action in {*ACTIONS, *TYPED, "help", "jump", "export"} and self._asking():
             return False
         if self.read_only and action in ACTIONS[:3]:
             return False
@@ -87,6 +87,10 @@ class CoveyApp(Frame):
             "act": lambda: self._act(str(parameters[0])),
         }
         return bool(checks[action]()) if action in checks else True
+
+    def _asking(self) -> bool:
+        """Whether a dialog has the keyboard; the palette offers what could be done without it."""
+        return isinstance(self.screen, ModalScreen) and not isinstance(self.screen, CommandPalette)
 
     def _free(self) -> Sequence[object]:
         from server.tui.campaign import free_tasks

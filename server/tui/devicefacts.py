@@ -21,12 +21,13 @@ from server.tui.words import (
     tally,
     toned,
 )
+from shared.enrolment import Bucket
 from shared.signing import key_fingerprint
 
 MARGIN = 9
 """Cells left of what is known, for its name."""
 BAR = 30
-BUCKETS = {"0": "no further campaign", "1": "1 more campaign", "2-4": "2 to 4 more campaigns", "5+": "5 or more campaigns"}  # fmt: skip
+BUCKETS: dict[Bucket, str] = {"0": "no further campaign", "1": "1 more campaign", "2-4": "2 to 4 more campaigns", "5+": "5 or more campaigns"}  # fmt: skip
 
 
 def facts(known: Known, now: float, width: int, *, acts: bool) -> Content:
@@ -131,7 +132,7 @@ def health(known: Known, now: float) -> Content:
 
 def affords(known: Known) -> Content:
     """How much more a device can pay for, if its owner lets it tell."""
-    if not known.afford:
+    if known.afford is None:
         return muted("its owner does not tell")
     words = f"{BUCKETS[known.afford]}, its owner lets us know"
     return toned(words, "$text-warning") if known.afford == "0" else Content(words)

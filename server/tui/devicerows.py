@@ -13,6 +13,7 @@ from server.tui.query import Age, Value
 from server.tui.table import Cell, Column
 from server.tui.watcher import Snapshot
 from server.tui.words import DEVICE_MARKS, HEALTH_MARKS, PARTS, age, line, micros, muted, size, strong, toned
+from shared.enrolment import Bucket
 from shared.tasks import Task
 
 
@@ -59,27 +60,6 @@ class Strip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """One device with what the coordinator knows of it: `version` is the model that its release holds, 0 for none.
-
-    `health` is what it last said of the release that it runs; `spent` and `ceiling` (0 for none) are the fleet's task's.
-    """
-
-    device: Device
-    part: Participation
-    version: int
-    health: DeviceHealth | None
-    spent: Spending | None
-    ceiling: float
-    afford: str
-
-    @property
-    def share(self) -> float:
-        """How much of the ceiling is spent, at most; 0 where nothing is."""
-        return self.spent.epsilon / self.ceiling if self.spent and self.ceiling else 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
     """A snapshot's devices in the order in which they are listed, and what belongs to each by its name.
 
@@ -94,17 +74,53 @@ class Fleet:
     versions: Mapping[int, int]
     parts: Mapping[str, Participation]
 
-    def of(self, device: Device) -> Known:
+    def of(self, device: Device) -> "Known":
         """What is known of one device."""
-        return Known(
-            device=device,
-            part=self.parts.get(device.name, Participation()),
-            version=self.versions.get(device.release, 0),
-            health=self.health.get((device.name, device.release)),
-            spent=self.spent.get(device.name),
-            ceiling=self.task.privacy.epsilon if self.task else 0.0,
-            afford=device.affords.get(self.task.name, "") if self.task else "",
-        )
+        return Known(self, device)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One device with what the coordinator knows of it, each looked up when it is asked for."""
+
+    fleet: Fleet
+    device: Device
+
+    @property
+    def part(self) -> Participation:
+        """Its answers."""
+        return self.fleet.parts.get(self.device.name) or Participation()
+
+    @property
+    def version(self) -> int:
+        """The model in the release that it runs, 0 for none."""
+        return self.fleet.versions.get(self.device.release, 0)
+
+    @property
+    def health(self) -> DeviceHealth | None:
+        """What it last said of the release that it runs."""
+        return self.fleet.health.get((self.device.name, self.device.release))
+
+    @property
+    def spent(self) -> Spending | None:
+        """What the plans of the fleet's task cost it at most."""
+        return self.fleet.spent.get(self.device.name)
+
+    @property
+    def ceiling(self) -> float:
+        """How much that task may cost it, 0 without a task."""
+        return self.fleet.task.privacy.epsilon if self.fleet.task else 0.0
+
+    @property
+    def share(self) -> float:
+        """How much of the ceiling is spent, at most; 0 where nothing is."""
+        spent = self.spent
+        return spent.epsilon / self.ceiling if spent and self.ceiling else 0.0
+
+    @property
+    def afford(self) -> Bucket | None:
+        """How many more campaigns of that task it says it can pay, where its owner lets it tell."""
+        return self.device.affords.get(self.fleet.task.name) if self.fleet.task else None
 
 
 def fleet_of(snapshot: Snapshot) -> Fleet:
@@ -154,9 +170,9 @@ def runs(known: Known) -> Content:
     return line(f"r{known.device.release}", muted(f" v{known.version}" if known.version else ""))
 
 
-def affords(bucket: str) -> Content:
+def affords(bucket: Bucket | None) -> Content:
     """How many more campaigns a device says it can pay for, if its owner lets it tell."""
-    if not bucket:
+    if bucket is None:
         return muted("-")
     return toned(bucket, "$text-warning") if bucket == "0" else Content(bucket)
 
@@ -208,7 +224,7 @@ FIELDS: Mapping[str, Callable[[Known, float], Value]] = {
     "asked": lambda known, _: float(known.part.asked),
     "epsilon": lambda known, _: known.spent.epsilon if known.spent else None,
     "left": lambda known, _: float(known.spent.campaigns_left) if known.spent else None,
-    "afford": lambda known, _: known.afford or None,
+    "afford": lambda known, _: known.afford,
     "health": lambda known, _: health_of(known),
     "p95": lambda known, _: known.health.health.p95_us / 1e6 or None if known.health else None,
     "owner": lambda known, _: known.device.owner,

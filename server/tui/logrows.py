@@ -9,7 +9,7 @@ from textual.content import Content
 from server.tui.logbook import Entry, LogFile
 from server.tui.query import Age, Value
 from server.tui.table import Cell, Column, Row
-from server.tui.words import Mark, ago, line, lines, muted, size, strong, toned
+from server.tui.words import Mark, ago, line, lines, muted, size, stamp, strong, toned
 
 ALL = "all"
 """The row of the files that stands for those written last, together."""
@@ -39,13 +39,14 @@ def grave_enough(entry: Entry, least: Least) -> bool:
     return LEVELS.get(entry.level, 0) >= LEAST[least]
 
 
-def entry_cells(entry: Entry) -> tuple[Cell, ...]:
-    """One entry's row; what follows it is counted, and on its page."""
+def entry_cells(entry: Entry, now: float) -> tuple[Cell, ...]:
+    """One entry's row; what follows it is counted, and on its page. Of another day than now the day is told, not the time."""
+    today = clock(entry.at, "%Y-%m-%d") == stamp(now)[:10]
     mark = MARKS.get(entry.level)
     tone = mark.tone if mark and mark.word not in {"debug", "info"} else ""
     more = f"  +{len(entry.following)} lines" if entry.following else ""
     return (
-        muted(clock(entry.at, "%H:%M:%S")),
+        muted(clock(entry.at, "%H:%M:%S" if today else "%d %b")),
         mark.content() if mark else muted(entry.level),
         muted(entry.file),
         muted(entry.logger.rpartition(".")[2]),

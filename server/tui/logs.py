@@ -161,7 +161,7 @@ class LogsView(View):
             Listing(
                 items=self._entries,
                 key=lambda entry: entry.key,
-                cells=entry_cells,
+                cells=lambda entry: entry_cells(entry, now),
                 fields=lambda entry: Fields(FIELDS, entry, now),
             )
         )

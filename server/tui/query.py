@@ -118,11 +118,9 @@ def _holds(term: Term, row: Mapping[str, Value]) -> bool:
 
 def _is(wanted: str, value: Value) -> bool:
     """Whether a value, or one of its words, begins as the one wanted; numbers are compared as numbers."""
-    number = _number(wanted)
-    if isinstance(value, Age):
-        return number is not None and value <= number
     if not isinstance(value, str):
-        return number is not None and number == value
+        number = _number(wanted)
+        return number is not None and (value <= number if isinstance(value, Age) else value == number)
     text = value.lower()
     return bool(wanted) and any(part.startswith(wanted.lower()) for part in (text, *re.split(r"[^\w.%-]+", text)))
 

@@ -32,9 +32,11 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         self.before: list[object] = termios.tcgetattr(slave)
         self.started = time.monotonic()
+        # A size in the environment would stand above the terminal's own.
+        inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
         self._child = subprocess.Popen(  # noqa: S603 - the caller's command
             command, stdin=slave, stdout=slave, stderr=slave, close_fds=True, start_new_session=True, cwd=cwd,
-            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(environment or {})},
+            env={**inherited, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(environment or {})},
         )  # fmt: skip
         self._slave, self.written, self.answered = slave, b"", False
 

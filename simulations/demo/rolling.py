@@ -11,6 +11,7 @@ from simulations.demo.screen import Screen
 from simulations.demo.stage import Stage
 
 ENDED = ("complete", "halted")
+ROLLOUT_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ def follow(stage: Stage, screen: Screen, task: Task, release: int, *, seen: Call
         screen.say(_words(found))
         return found.state in ENDED and _settled(found)
 
-    stage.wait(f"the end of release {release}'s rollout", ended, seconds=120)
+    stage.wait(f"the end of release {release}'s rollout", ended, seconds=ROLLOUT_SECONDS)
     return line_of(under_way(stage.store, task), stage.store.health(task.name, release))
 
 
@@ -85,7 +86,7 @@ def _settled(found: UnderWay) -> bool:
 def _words(found: UnderWay) -> str:
     """Where a rollout stands, in a line."""
     devices = next((each.devices for each in reversed(found.stages) if each.opened_at is not None), 0)
-    said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.serving[0].said.items()))
+    said = ", ".join(f"{verdict} {count}" for verdict, count in sorted(found.serving[0].said.items()))
     return (
         f"release {found.release} is {found.state}: {found.share_bp / 100:g} % of the fleet, stage of {devices} of "
         f"{found.devices} devices{f', {said}' if said else ''}"

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from server.evaluated import evaluated, newest
-from server.records import Run
 from server.retraining import asking
 from server.rollouts import in_force
 from shared.models import Release
@@ -17,6 +16,7 @@ from simulations.demo.looking import Looker
 from simulations.demo.mixup import sign_the_wrong_file
 from simulations.demo.report import CountedLine, ReleaseLine, counted_line
 from simulations.demo.rolling import RolloutLine, follow
+from simulations.demo.runs import Traffic, by_round, finish, traffic
 from simulations.demo.screen import Screen
 from simulations.demo.stage import Stage, free_ports
 from simulations.demo.terms import write_task
@@ -42,7 +42,7 @@ class Story:
     pids: dict[str, int] = field(default_factory=dict[str, int])
     releases: list[ReleaseLine] = field(default_factory=list[ReleaseLine])
     rollouts: list[RolloutLine] = field(default_factory=list[RolloutLine])
-    traffic: dict[str, int] = field(default_factory=dict[str, int])
+    traffic: Traffic = field(default_factory=Traffic)
     alarmed_at: float | None = None
     arrived_at: float | None = None
 
@@ -106,24 +106,24 @@ class Story:
 
     def campaign(self, window: Window) -> int:
         """`covey start`: rounds until the task's number is committed; returns the last committed version."""
-        before = self._traffic()
+        before = traffic(self.stage)
         self.stage.covey("start", NAME, "--window", _span(window), "--quorum", "4", "--detach")
         return self._learned(before)
 
     def retrain(self, window: Window, *, base: int) -> int:
         """`covey retrain --accept`: the campaign that the policy asks for; `covey start` where there was no alarm."""
-        before = self._traffic()
+        before = traffic(self.stage)
         if self.alarmed_at is None:
             self.stage.covey("start", NAME, "--window", _span(window), "--from", str(base), "--detach")
         else:
             self.stage.covey("retrain", NAME, "--accept")
         return self._learned(before)
 
-    def _learned(self, before: dict[str, int]) -> int:
+    def _learned(self, before: Traffic) -> int:
         """Follow a campaign; note what a round took of the network since `before`, and return the last version."""
-        run = self._finish()
+        run = finish(self.stage, self.screen)
         rounds = [result for result in self.stage.store.rounds(run.id) if result.outcome == "committed"]
-        self.traffic = self._bytes_per_round(before, rounds=len(rounds))
+        self.traffic = by_round(before, traffic(self.stage), rounds=len(rounds), devices=len(self.devices))
         self.screen.say(f"{len(rounds)} rounds committed")
         return self.stage.store.versions(NAME)[-1].number
 
@@ -131,30 +131,32 @@ class Story:
         """`covey evaluate`: the fleet counts a version's scores on rows that it did not learn, with noise, charged."""
         self.screen.say(f"the fleet counts version {version}'s scores on {window}")
         self.stage.covey("evaluate", str(version), "--window", _span(window), "--detach")
-        self._finish()
+        finish(self.stage, self.screen)
         store = self.stage.store
         found = evaluated(store, newest(store, NAME, version), threshold=None)
         self.screen.say(f"version {version} on {window}: AUC {found.auc} by {found.devices} devices' noisy counts")
         return counted_line(found)
 
-    def release(self, version: int) -> Release:
+    def release(self, version: int) -> None:
         """`covey promote`: gates, signature, canary; then the coordinator opens the stages by what devices report."""
         self.screen.say(f"gates and signature of version {version}")
         self.stage.covey("promote", str(version))
-        release = self.stage.store.releases(NAME)[-1]
-        self.rollouts.append(follow(self.stage, self.screen, self.task, release.number, seen=self._note_arrival))
-        if self.rollouts[-1].state != "complete":
-            raise RuntimeError(f"release {release.number} was halted: {self.rollouts[-1].why}")
-        self.screen.say(f"release {release.number} (version {version}) serves on {len(self.devices)} devices")
-        return release
+        line = self._roll_out(self.stage.store.releases(NAME)[-1].number, expected="complete")
+        self.screen.say(f"release {line.release} (version {version}) serves on {line.fleet} devices")
 
     def mix_up(self, version: int) -> None:
         """Sign a wrong file past the gates, and watch the coordinator halt it at the canary."""
         self.screen.say("a wrong file is signed past the gates")
-        number = sign_the_wrong_file(self.stage, self.task, version)
-        self.rollouts.append(follow(self.stage, self.screen, self.task, number, seen=self._note_arrival))
-        line = self.rollouts[-1]
-        self.screen.say(f"release {number} {line.state} after {line.seconds:.0f} s: {line.why}")
+        line = self._roll_out(sign_the_wrong_file(self.stage, self.task, version), expected="halted")
+        self.screen.say(f"release {line.release} is halted after {line.seconds:.0f} s: {line.why}")
+
+    def _roll_out(self, number: int, *, expected: str) -> RolloutLine:
+        """Follow a release to the end of its rollout; raise `RuntimeError` where that is another than expected."""
+        line = follow(self.stage, self.screen, self.task, number, seen=self._note_arrival)
+        self.rollouts.append(line)
+        if line.state != expected:
+            raise RuntimeError(f"release {number} is {line.state}, not {expected}: {line.why}")
+        return line
 
     def _note_arrival(self) -> None:
         """Keep when nearly all devices first reported the release that was learned on the alarm."""
@@ -192,7 +194,7 @@ class Story:
         """`covey survey`: noisy histograms from every device; returns whether the score's shift raises the alarm."""
         self.screen.say(f"survey of {window}")
         self.stage.covey("survey", NAME, "--role", role, "--window", _span(window), "--detach")
-        self._finish()
+        finish(self.stage, self.screen)
         result = self.stage.store.surveys(NAME)[-1]
         score = next((shift for shift in result.shifts if shift.name == "score"), None)
         self.screen.say(
@@ -208,35 +210,6 @@ class Story:
         store = self.stage.store
         self.stage.wait("the policy's question", lambda: asking(store.decisions(NAME)) is not None, seconds=60)
         self.screen.say(f"the policy asks to retrain: {store.decisions(NAME)[-1].why}")
-
-    def _finish(self) -> Run:
-        """Follow the newest run to its end."""
-        store = self.stage.store
-        run_id = store.runs()[-1].id
-
-        def ended() -> bool:
-            if progress := store.progress(run_id):
-                refused = f", {progress.refused} refused" if progress.refused else ""
-                self.screen.say(
-                    f"round {progress.round_number} of {progress.rounds}: {progress.phase}, "
-                    f"{progress.returned} of {progress.cohort} returned{refused}"
-                )
-            return store.run(run_id).state in ("finished", "stopped", "failed")
-
-        self.stage.wait(f"the end of run {run_id}", ended, seconds=240)
-        run = store.run(run_id)
-        if run.state != "finished":
-            raise RuntimeError(f"run {run_id} {run.state}: {run.detail}")
-        return run
-
-    def _traffic(self) -> dict[str, int]:
-        time.sleep(0.5)
-        devices = self.stage.store.devices()
-        return {"up": sum(d.bytes_up for d in devices), "down": sum(d.bytes_down for d in devices)}
-
-    def _bytes_per_round(self, before: dict[str, int], *, rounds: int) -> dict[str, int]:
-        after = self._traffic()
-        return {way: (after[way] - before[way]) // (rounds * len(self.devices)) for way in before}
 
 
 def _span(window: Window) -> str:

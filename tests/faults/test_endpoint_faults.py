@@ -27,7 +27,7 @@ from client.installed import point_to
 from client.serving.service import PredictionService
 from client.serving.watch import ERRORS, WINDOW, Watch
 from client.standing import marks
-from shared.tasks import Gates
+from shared.lifecycle import Gates
 
 RECORD = {"load": 0.9, "hour": 12.0, "site": "north"}
 

@@ -54,6 +54,45 @@ def test_the_second_release_beats_the_first_and_both_come_near_central(report: d
         assert line["auc"] - 0.5 >= 0.88 * (line["auc_central"] - 0.5)
 
 
+def test_the_fleets_noisy_counts_say_how_good_each_release_is(report: dict[str, Any]) -> None:
+    for line in report["releases"]:
+        counted = line["counted"]
+        assert 0.5 < counted["low"] < counted["auc"] < counted["high"] < counted["low"] + 0.15
+        assert abs(counted["auc"] - line["auc"]) < 0.1  # of the same rows, but with noise and in twenty bins
+        assert counted["devices"] >= 7
+
+
+def test_every_gate_of_both_releases_was_passed(report: dict[str, Any]) -> None:
+    assert [line["release"] for line in report["gates"]] == [1, 3]
+    for line in report["gates"]:
+        assert all(verdict["passed"] for verdict in line["verdicts"])
+        assert {"parity with torch", "latency", "AUC", "epsilon"} <= {verdict["name"] for verdict in line["verdicts"]}
+
+
+def test_releases_arrive_in_stages_and_the_wrong_file_ends_at_the_canary(report: dict[str, Any]) -> None:
+    first, wrong, second = report["rollouts"]
+    for line in (first, second):
+        assert (line["state"], line["health"]) == ("complete", {"serves": 8})
+        assert [stage["devices"] for stage in line["stages"]] == [2, 8]
+    assert (wrong["state"], wrong["health"]) == ("halted", {"wrong": 2})
+    assert [stage["devices"] for stage in wrong["stages"]] == [2]
+
+
+def test_the_policy_asks_because_of_the_scores_and_says_what_it_costs(report: dict[str, Any]) -> None:
+    march, april, accepted = report["policy"]
+    assert [each["act"] for each in (march, april, accepted)] == ["wait", "ask", "start"]
+    assert april["alarms"] == ["psi"]
+    assert "temp" in april["informed"]
+    assert "this campaign costs ε" in april["why"]
+
+
+def test_carriers_too_small_to_tell_are_named(report: dict[str, Any]) -> None:
+    gap = report["fairness"]["auc_gap"]
+    assert gap["estimate"]["low"] <= gap["estimate"]["value"] <= gap["estimate"]["high"]
+    assert "HA" in gap["untold"]  # no station of theirs takes part
+    assert "EV" not in gap["untold"]
+
+
 def test_no_device_spends_more_than_its_owner_granted(report: dict[str, Any]) -> None:
     assert report["privacy"]["epsilon_max"] <= report["privacy"]["budget_epsilon"] == 8.0
     assert all(device["epsilon"] <= device["budget_epsilon"] for device in report["devices"])

@@ -17,9 +17,9 @@ from client.updates import Updates
 from client.updating import TaskUpdate
 from server.releases import publish_task
 from shared.errors import ReleaseError, Unreachable
+from shared.lifecycle import Gates
 from shared.models import Release
 from shared.rollout import WHOLE
-from shared.tasks import Gates
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from screens import story
 from textual.pilot import Pilot
 
-from server.tui.commands import Ran
 from server.tui.app import CoveyApp
+from server.tui.commands import Ran
 
 Commands = list[tuple[str, ...]]
 Open = Callable[..., CoveyApp]

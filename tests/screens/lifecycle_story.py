@@ -15,9 +15,9 @@ from server.store import Store
 from shared.drift import Histogram
 from shared.evaluation import CELLS
 from shared.health import Health, Verdict
-from shared.lifecycle import Evaluation, Retraining, RolloutTerms
+from shared.lifecycle import Evaluation, Gates, Retraining, RolloutTerms
 from shared.rollout import Rollout, RolloutState
-from shared.tasks import Gates, Task, Window, read_task
+from shared.tasks import Task, Window, read_task
 
 HOUR = 3600.0
 HELD_OUT = Window(start="2013-06-01", end="2013-07-01")

@@ -12,8 +12,8 @@ from textual.widgets import Button, Input, Select, Static
 
 from server.config import Federation
 from server.store import Store
-from server.tui.commands import Ran, run_covey
 from server.tui.app import CoveyApp
+from server.tui.commands import Ran, run_covey
 from server.tui.confirm import ConfirmDialog
 from server.tui.forms import Form, StartDialog, SurveyDialog
 from server.tui.header import VIEWS, Header

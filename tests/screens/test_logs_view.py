@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from screens import story
 from screens.conftest import Open, settled, text_of, until
+from textual.events import MouseScrollUp
 from textual.pilot import Pilot
 
 from server.config import Federation
@@ -17,7 +18,7 @@ from server.tui.app import CoveyApp
 from server.tui.lazy import Fields
 from server.tui.listing import plain
 from server.tui.logbook import ENTRIES, FOLLOWING, TOGETHER, Entry, LogBook, printable, take
-from server.tui.logrows import FIELDS, clock, entry_cells, entry_page, grave_enough, whole_text
+from server.tui.logrows import FIELDS, clock, entry_cells, entry_page, grave_enough, moment, whole_text
 from server.tui.logs import LogsView
 from server.tui.logtail import LONGEST, Tail
 from server.tui.query import matches, parse
@@ -208,9 +209,10 @@ def one(level: str = "WARNING") -> Entry:
 
 
 def test_a_row_and_a_page_say_all_of_an_entry() -> None:
-    time, level, file, logger, what = (plain(cell) for cell in entry_cells(one()))
+    time, level, file, logger, what = (plain(cell) for cell in entry_cells(one(), moment(one().at).timestamp()))
     assert (time, level, file, logger) == (clock("2025-12-31 22:00:07,007", "%H:%M:%S"), "▲ warning", "run-5", "rounds")
     assert what == "it took long  +2 lines"
+    assert plain(entry_cells(one(), story.NOW + 5 * story.DAY)[0]) == clock(one().at, "%d %b")
     page = entry_page(one()).plain
     assert page.endswith("run-5.log, process 4121, server.rounds\n\nit took long\n  a\n  b")
     assert whole_text(one()) == line(7, "WARNING", "it took long") + "  a\n  b"
@@ -300,9 +302,7 @@ async def test_the_wheel_holds_too(opened: Open, told: Path, logs: Path) -> None
         assert table.scroll_offset.y < table.max_scroll_y
 
 
-def _wheel_up(table: Table) -> object:
-    from textual.events import MouseScrollUp
-
+def _wheel_up(table: Table) -> MouseScrollUp:
     return MouseScrollUp(table, 5, 5, 0, -1, 0, shift=False, meta=False, ctrl=False)
 
 

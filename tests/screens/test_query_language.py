@@ -43,7 +43,18 @@ def test_a_row_is_found_by(typed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["state:fused", "why:ttery", "state:refused2", "name~dl", "-why~batt", "version:<7", "seen:>5min", "nothing", "share:12"]
+    "typed",
+    [
+        "state:fused",
+        "why:ttery",
+        "state:refused2",
+        "name~dl",
+        "-why~batt",
+        "version:<7",
+        "seen:>5min",
+        "nothing",
+        "share:12",
+    ],
 )
 def test_a_row_is_not_found_by(typed: str) -> None:
     assert not matches(parse(typed, FIELDS), ROW)

@@ -21,8 +21,8 @@ from server.records import GateVerdict
 from shared import wire
 from shared.contract import Contract, NumberRule
 from shared.errors import InputError, ReleaseError
-from shared.lifecycle import Evaluation, Revision
-from shared.tasks import Gates, Task, Threshold
+from shared.lifecycle import Evaluation, Gates, Revision
+from shared.tasks import Task, Threshold
 
 EVALUATION = Evaluation(noise_multiplier=2.0, score_bins=10)
 

@@ -29,10 +29,10 @@ from shared.enrolment import MOST_HEALTH, InstalledReport
 from shared.errors import ReleaseError, WireError
 from shared.feeds import SCORES
 from shared.health import Health, Verdict
-from shared.lifecycle import RolloutTerms
+from shared.lifecycle import Gates, RolloutTerms
 from shared.models import Release
 from shared.rollout import WHOLE
-from shared.tasks import Gates
+from shared.runtime import quantiles_us
 
 LOOKING = Path(__file__).parents[1] / "looking.py"
 HOUR = 3600.0
@@ -131,6 +131,18 @@ def test_one_that_was_too_slow_says_how_slow(works: Works, monkeypatch: pytest.M
     works.look()
     (found,) = health.told(works.place)
     assert (found.verdict, found.p95_us) == ("slow", 2801)
+
+
+def test_the_median_decides_and_the_slowest_calls_are_told(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    later(works, 13)
+    monkeypatch.setattr("client.selftest.quantiles_us", lambda *_, **__: (5.0, 9000.4))
+    assert works.look().asked_anew
+    assert health.told(works.place) == (Health(task="machines", release=1, verdict="serves", p95_us=9000),)
+
+
+def test_a_quantile_is_what_so_many_calls_take_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.runtime._times", lambda *_: [number * 1e-6 for number in range(50, 0, -1)])
+    assert quantiles_us(None, {}, (0.5, 0.95, 1.0), calls=50) == pytest.approx((25, 48, 50))
 
 
 def look_in_a_child(works: Works, how: str) -> UpdateReport:

@@ -19,8 +19,9 @@ from server.export import export
 from shared.architecture import size
 from shared.errors import ContractError, ReleaseError
 from shared.features import Cycle, Number
+from shared.lifecycle import Gates
 from shared.synthetic import make_columns, to_records
-from shared.tasks import Gates, Task
+from shared.tasks import Task
 
 
 @pytest.fixture(scope="module")

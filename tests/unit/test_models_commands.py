@@ -12,9 +12,9 @@ from trained import campaign, evaluate
 
 from server import __main__ as covey_main
 from server.tree import ASCII, BOXES, tree
-from shared.lifecycle import Evaluation
+from shared.lifecycle import Evaluation, Gates
 from shared.models import ModelVersion, Stage
-from shared.tasks import Architecture, Gates
+from shared.tasks import Architecture
 
 Run = Callable[..., tuple[int, str, str]]
 

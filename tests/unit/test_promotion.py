@@ -13,8 +13,9 @@ from server.promotion import promote, withdraw
 from server.records import CampaignRequest
 from server.releases import current_release_number, published_releases, signed_files
 from shared.errors import InputError, ReleaseError
+from shared.lifecycle import Gates
 from shared.rounds import RoundPlan, RoundResult
-from shared.tasks import Gates, Window
+from shared.tasks import Window
 
 FEBRUARY = Window(start="2026-02-01", end="2026-03-01")
 

@@ -16,13 +16,17 @@ from client.inference import Predictor
 from client.served import class_of
 from server.cli.founding import publish
 from server.promotion import promote
+from server.records import Run, SurveyRequest
 from server.revising import carried, check_map, first_weights
+from server.spending import noise_of, survey_events
+from server.surveys import plan_survey
+from shared import wire
 from shared.architecture import initial_weights, size, split
 from shared.errors import ContractError, InputError, ReleaseError
 from shared.features import Category, Number, encode_columns
-from shared.lifecycle import Revision
+from shared.lifecycle import Gates, Revision
 from shared.revisions import UNKNOWN
-from shared.tasks import Architecture, Classes, Gates, Levels, Task, Threshold, Window
+from shared.tasks import Architecture, Classes, Levels, Task, Threshold, Window
 
 LATE = Threshold(column="delay", above=15.0, classes=("on time", "late"))
 SPLIT = Levels(column="delay", cuts=(15.0, 60.0), classes=("on time", "late", "very late"))
@@ -293,3 +297,67 @@ def test_a_revision_without_a_map_starts_untrained(tmp_path: Path) -> None:
     weights, parent = first_weights(works.store, replace(NEW, revises=None))
     assert parent == 0
     np.testing.assert_array_equal(weights, initial_weights(NEW))
+
+
+# -- what a hostile review found ----------------------------------------------------------------------
+
+
+def _mixed(tmp_path: Path, base: pl.DataFrame, one_more: pl.DataFrame, task: Task) -> tuple[int, int]:
+    """How many rows are read from a file, and from the same file with one row more."""
+    fewer, more = tmp_path / "fewer.parquet", tmp_path / "more.parquet"
+    base.write_parquet(fewer)
+    pl.concat([base, one_more]).write_parquet(more)
+    return len(read_columns(fewer, task, Window())[1]), len(read_columns(more, task, Window())[1])
+
+
+@pytest.mark.parametrize(
+    ("old_kind", "value"),
+    [
+        (pl.Date, 2**31 - 1),
+        (pl.Datetime("us"), 2**62),
+        (pl.Int64, 2**62),
+        (pl.Decimal(38, 20), 10**15),
+        (pl.Boolean, 1),
+    ],
+    ids=["date", "datetime", "int", "decimal", "boolean"],
+)
+def test_rule_3_columns_of_several_types_are_joined_row_by_row(
+    tmp_path: Path, old_kind: pl.DataType, value: int
+) -> None:
+    task = small_task(revision=2, revises=Revision(revision=1, columns={"site": ("area",), "load": ("weight",)}))
+    rows = machine_rows(20).with_columns(
+        pl.lit(None, pl.String).alias("site"), pl.lit(None, pl.Decimal(38, 30)).alias("load")
+    )
+    odd = pl.Series([value]).cast(old_kind) if old_kind not in (pl.Date, pl.Datetime("us")) else None
+    area = (
+        odd
+        if odd is not None
+        else pl.Series([value], dtype=pl.Int32 if old_kind == pl.Date else pl.Int64).cast(old_kind)
+    )
+    none = pl.lit(None, old_kind)
+    base = rows.with_columns(none.alias("area"), none.alias("weight"))
+    one_more = rows.head(1).with_columns(area.alias("area"), area.alias("weight"))
+    assert _mixed(tmp_path, base, one_more, task) == (20, 21)
+
+
+def test_rule_10_a_revision_makes_no_past_survey_cheaper(tmp_path: Path) -> None:
+    costly = replace(OLD.drift, outcome_noise_multiplier=3.0)
+    old = replace(OLD, drift=costly)
+    request = SurveyRequest(
+        task=old.name,
+        release=1,
+        window=Window(),
+        role="current",
+        features=False,
+        quorum=1,
+        deadline_seconds=1.0,
+        outcomes=True,
+    )
+    priced = replace(request, noise=noise_of(request, old))
+    run = Run(
+        id=1, task=old.name, kind="survey", state="finished", request=wire.to_json(priced).decode(), created_at=0.0
+    )
+    assert survey_events(run, old) == survey_events(run, NEW)
+    assert len(survey_events(run, NEW)) == 2
+    with pytest.raises(InputError, match="was revised since"):
+        plan_survey(1, NEW, priced)

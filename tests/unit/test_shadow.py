@@ -357,3 +357,14 @@ def test_the_command_asks_and_says_what_came_of_it(
 def test_a_program_reads_the_run_that_was_queued(covey: Callable[..., str]) -> None:
     queued = json.loads(covey("survey", "--shadow", "--json"))
     assert json.loads(queued["request"])["shadow"] == 2
+
+
+def test_rule_13_a_release_of_another_revision_is_compared_with_nothing_whatever_the_rows(tmp_path: Path) -> None:
+    """One row whose likeliest class the task does not have must not take the others' counts with it."""
+    from client.groups import cells_of
+
+    task = small_task()
+    beyond, within = np.array([0, 1, 2]), np.array([0, 1, 1])
+    cells = cells_of(task, {}, (beyond, 2), (within, 2))
+    fewer = cells_of(task, {}, (beyond[:2], 2), (within[:2], 2))
+    assert int(np.abs(cells - fewer).sum()) == 1

@@ -22,9 +22,10 @@ from server.promotion import promote
 from server.releases import publish_release, publish_task
 from shared import runtime, wire
 from shared.errors import ReleaseError
+from shared.lifecycle import Gates
 from shared.models import Reference
 from shared.runtime import CPU, ask, open_model
-from shared.tasks import Architecture, Gates
+from shared.tasks import Architecture
 
 WIDE = Architecture(kind="mlp", hidden=(64, 32))
 
