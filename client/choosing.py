@@ -23,17 +23,17 @@ def choose(releases: Iterable[Release], rollout: Rollout | None, device: str) ->
     """Choose among `releases`, newest first, as `targets` signed them; `rollout` is the online role's word.
 
     It is the newest one, or the one that the newest itself names as its `fallback`, whichever way that leads: nothing
-    that the online role says can bring up another. Raise `ReleaseError` if the fallback was never signed.
+    that the online role says can bring up another. A fallback reaches no more devices than its own ceiling allows; the
+    others go by its own fallback in turn. Raise `ReleaseError` if one was never signed.
     """
     found = iter(releases)
     newest = next(found, None)
     if newest is None:
         return Choice()
-    number = chosen(newest, rollout, device)
-    if number == newest.number:
+    if chosen(newest, rollout, device) == newest.number:
         return Choice(run=newest)
     beside = newest if _looks_on(newest, rollout, device) else None
-    return Choice(run=_fallback(newest, number, found) if number else None, beside=beside)
+    return Choice(run=_fallback(newest, found, device), beside=beside)
 
 
 def _looks_on(newest: Release, rollout: Rollout | None, device: str) -> bool:
@@ -42,8 +42,17 @@ def _looks_on(newest: Release, rollout: Rollout | None, device: str) -> bool:
     return draw(newest, device) < min(rollout.shadow_bp, newest.ceiling_bp)
 
 
-def _fallback(newest: Release, number: int, older: Iterable[Release]) -> Release:
+def _fallback(newest: Release, older: Iterable[Release], device: str) -> Release | None:
+    """One walk from newer to older ends, whatever the releases name."""
+    giving_way = newest
     for release in older:
-        if release.number == number:
+        if release.number != giving_way.fallback:
+            continue
+        if draw(release, device) < release.ceiling_bp:
             return release
-    raise ReleaseError(f"release {newest.number} falls back to release {number}, which was not signed for this task")
+        giving_way = release
+    if not giving_way.fallback:
+        return None
+    raise ReleaseError(
+        f"release {giving_way.number} falls back to release {giving_way.fallback}, which was not signed for this task"
+    )

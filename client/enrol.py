@@ -105,6 +105,13 @@ def leave(home: AgentHome) -> None:
     erasure.erase(home, with_data=False)
 
 
+def renew_task(place: TaskHome) -> None:
+    """Fetch the task as it is signed now; raise `Unreachable` if the coordinator does not answer."""
+    from client.updates import fetch_signed
+
+    fetch_signed(place.home, place.name)
+
+
 def agree(place: TaskHome, *, ask: Callable[[str], bool]) -> None:
     """Explain the task as it is signed now and record the owner's consent to its revision; `ask` says yes or no."""
     settings, signed = place.home.settings(), place.signed_task()

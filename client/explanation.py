@@ -14,6 +14,7 @@ def explain(task: Task, *, budget: PrivacyBudget, data: str, history: Sequence[S
     paragraphs = (
         f"Task: {task.title} ({task.name!r}, revision {task.revision})",
         f"It learns {_goal(task)} from {_columns(task)}.",
+        *_revision(task),
         f"Your data stays: no row of {data} ever leaves this machine.",
         _sends(task),
         *_own_labels(task),
@@ -21,6 +22,19 @@ def explain(task: Task, *, budget: PrivacyBudget, data: str, history: Sequence[S
         "Epsilon bounds how much anyone, the coordinator included, can learn about any single row; smaller is safer.",
     )
     return "\n\n".join(textwrap.fill(_shown(paragraph), width=88) for paragraph in paragraphs)
+
+
+def _revision(task: Task) -> tuple[str, ...]:
+    """How rows of an earlier revision are read under this one, where the task says so."""
+    if task.revises is None:
+        return ()
+    classes = [f"{old!r} became {' or '.join(map(repr, new))}" for old, new in task.revises.classes.items()]
+    columns = [
+        f"{new!r} is read from {', '.join(map(repr, olds))}" if olds else f"{new!r} is new"
+        for new, olds in task.revises.columns.items()
+    ]
+    said = "; ".join([*classes, *columns]) or "its words and columns stay"
+    return (f"It follows revision {task.revises.revision}, and reads your older rows so: {said}.",)
 
 
 def campaign(task: Task, *, rounds: int | None = None) -> SampledGaussian:

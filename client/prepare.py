@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shared.errors import ContractError
 from shared.feeds import Feeds, to_feeds
+from shared.revisions import value_of
 from shared.tasks import Task
 
 Value = float | str | None
@@ -39,6 +40,8 @@ class Preparer:
         self._task = task
         self._numbers, self._texts = task.numbers, task.texts
         self._fields = frozenset((*task.numbers, *task.texts))
+        earlier = task.revises.columns if task.revises else {}
+        self._earlier = frozenset(old for new, olds in earlier.items() if new in self._fields for old in olds)
 
     def fill(self, row: Any, record: Record) -> list[str] | None:
         """Put a record's numbers into `row`, a C array of floats; return its words, None if the task has none.
@@ -46,7 +49,7 @@ class Preparer:
         Raise `FieldError` that names a field the task does not know or that holds the wrong type.
         """
         if not record.keys() <= self._fields:
-            raise self._unknown(record)
+            record = self._in_new_names(record)
         get = record.get
         values = [get(name, MISSING) for name in self._numbers]
         if not PLAIN.issuperset(map(type, values)):
@@ -63,7 +66,7 @@ class Preparer:
         Raise `ContractError` as `fill` does, and if columns differ in length.
         """
         if not columns.keys() <= self._fields:
-            raise self._unknown(columns)
+            columns = self._in_new_names(columns)
         lengths = {name: _length(name, column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise ContractError(f"columns differ in length: {lengths}")
@@ -72,8 +75,14 @@ class Preparer:
         texts = {name: _text_column(name, columns.get(name), rows) for name in self._texts}
         return to_feeds(self._task, numbers | texts)
 
+    def _in_new_names(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Fields that an application still calls as the task's earlier revision did; raise `FieldError` for others."""
+        if not fields.keys() <= self._fields | self._earlier:
+            raise self._unknown(fields)
+        return {name: value for name in self._fields if (value := value_of(self._task, fields, name)) is not None}
+
     def _unknown(self, fields: Mapping[str, Any]) -> FieldError:
-        unknown = sorted(str(name) for name in fields.keys() - self._fields)
+        unknown = sorted(str(name) for name in fields.keys() - self._fields - self._earlier)
         return FieldError(
             f"the task knows no field {ascii(unknown)[:200]}; it takes {sorted(self._fields)}", field=unknown[0][:100]
         )

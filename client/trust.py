@@ -3,6 +3,7 @@
 # pyright: reportPrivateImportUsage=false
 # TUF documents these names here, though its modules do not mark them as exported.
 
+import logging
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -26,8 +27,12 @@ from shared.rollout import Rollout
 from shared.roster import PATH as ROSTER
 from shared.tasks import Task
 
+log = logging.getLogger(__name__)
+
 TIMEOUT_SECONDS = 10.0
 PATIENCE_SECONDS = 120.0
+MOST_OF_A_ROLLOUT = 4096
+"""Bytes; a document has some 150."""
 
 
 class HttpsFetcher(FetcherInterface):
@@ -117,10 +122,13 @@ class Trust:
         for path in sorted((path for path in paths if path.endswith("/fp32.onnx")), key=_number, reverse=True):
             with _in_plain_words():
                 custom = _custom(self._target(path))
-            yield wire.decode(Release, custom, what=path)
+            yield _in_its_place(wire.decode(Release, custom, what=path), task, path)
 
     def rollout(self, task: str) -> Rollout | None:
-        """What the online rollout role says of `task` now, None where it says nothing; kept, so that it is fetched once.
+        """What the online rollout role says of `task` now; kept, so that it is fetched once.
+
+        None where it says nothing, or nothing that can be understood: whoever holds the role's key may halt a release, and
+        must not keep a device from what targets sign.
 
         No number is remembered here, because that would protect from nobody: without the role's key nothing older comes
         back, since the version of what the role signs never falls here, and with the key any number can be signed.
@@ -130,14 +138,14 @@ class Trust:
             target = self._updater.get_targetinfo(path)
             if target is None:
                 return None
+            if target.length > MOST_OF_A_ROLLOUT:
+                log.warning("%s says nothing: it is %d bytes long", path, target.length)
+                return None
             if not self._updater.find_cached_target(target, str(file)):
                 draft = Path(self._updater.download_target(target, str(self._home.staging / "rollout.json")))
                 file.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(file, draft.read_bytes())
-        rollout = wire.from_json(Rollout, file.read_bytes(), what=path)
-        if rollout.task != task:
-            raise WireError(f"{path} speaks of task {rollout.task!r}")
-        return rollout
+        return _understood(file.read_bytes(), task, path)
 
     def download(self, artifact: Artifact, file: Path) -> None:
         """Fetch an artifact to `file`, with the signed length and hash; whoever gives it a name makes it durable."""
@@ -172,6 +180,29 @@ def _number(path: str) -> int:
     """A release's number, from `releases/TASK/NUMBER/FILE`."""
     number = path.split("/")[2]
     return int(number) if number.isascii() and number.isdigit() else 0
+
+
+def _in_its_place(release: Release, task: str, path: str) -> Release:
+    """The release that `path` promises, which gives way to an older one or to none."""
+    if (release.task, release.number) != (task, _number(path)):
+        raise ReleaseError(f"{path} speaks of release {release.number} of {release.task!r}; it changes nothing")
+    if release.fallback >= release.number:
+        raise ReleaseError(
+            f"release {release.number} gives way to release {release.fallback}, which is not an older one"
+        )
+    return release
+
+
+def _understood(body: bytes, task: str, path: str) -> Rollout | None:
+    try:
+        rollout = wire.from_json(Rollout, body, what=path)
+    except WireError as error:
+        log.warning("%s says nothing: %s", path, error)
+        return None
+    if rollout.task != task:
+        log.warning("%s says nothing: it speaks of task %r", path, rollout.task)
+        return None
+    return rollout
 
 
 def _custom(target: TargetFile) -> dict[str, Any]:

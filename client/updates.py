@@ -100,6 +100,18 @@ class Updates:
             found = tuple(self._look(trust, place, settings.name, tell=settings.health) for place in places)
             return UpdateReport(tasks=found, sent=trust.sent)
 
+    def tune_what_answers(self) -> None:
+        """Tune what answers where that is another release than the accepted one: the owner's rows may have chosen it.
+
+        Nothing that is told may hang on it (privacy rule 14), so it comes once the report is out.
+        """
+        settings = self._home.settings()
+        with only_one(self._home.update_lock, what="an update"):
+            for place in self._home.tasks():
+                found = serving(place) if settings.tasks[place.name].enabled else None
+                if found is not None and found.release.number != current_release(place):
+                    _tune_if_due(place, found.release.number)
+
     def _look(self, trust: Trust, place: TaskHome, device: str, *, tell: bool) -> TaskUpdate:
         began = time.time()
         try:
@@ -172,8 +184,9 @@ def main(path: str, *, fetcher: "FetcherInterface | None" = None) -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not be mistaken for the answer
     _limit()
+    updates = Updates(AgentHome(Path(path)), fetcher=fetcher)
     try:
-        answer = Answer(report=Updates(AgentHome(Path(path)), fetcher=fetcher).check())
+        answer = Answer(report=updates.check())
     except CoveyError as error:
         answer = Answer(failure=Failure(error=type(error).__name__, text=str(error)))
     except OSError as error:
@@ -181,6 +194,9 @@ def main(path: str, *, fetcher: "FetcherInterface | None" = None) -> None:
         answer = Answer(failure=Failure(error=InputError.__name__, text=text))
     out.write(wire.to_json(answer))
     out.close()
+    if answer.report is not None:
+        with suppress(CoveyError, OSError):  # what answers goes on answering as it is
+            updates.tune_what_answers()
 
 
 def _limit() -> None:
@@ -235,15 +251,19 @@ def _complete(directory: Path, tried: SelfTest) -> None:
 
 def _tune_again(place: TaskHome) -> None:
     """Make anew what is damaged, or was made by another runtime or on another processor."""
-    here = {found.release.number for found in (accepted(place), serving(place)) if found is not None}
-    for number in sorted(here):
-        if not is_tuned(place.releases / str(number)) and not attempts.waiting(place, number):
-            _tune(place, number)
+    if (found := accepted(place)) is not None:
+        _tune_if_due(place, found.release.number)
+
+
+def _tune_if_due(place: TaskHome, number: int) -> None:
+    if not is_tuned(place.releases / str(number)) and not attempts.waiting(place, number):
+        _tune(place, number)
 
 
 def _tune(place: TaskHome, number: int) -> None:
     """Look for a faster way to answer; without one, the verified original goes on answering."""
     attempts.begin(place, number)
+    reached("update.tuning")
     try:
         tried = tune(place.releases / str(number))
     except (ReleaseError, OSError) as error:

@@ -91,13 +91,16 @@ def run_update(
     )
     try:
         why = _wait(child, stopping, deadline)
-        said = b"" if why else child.communicate()[0]
     finally:
-        _end(child)
+        said = _end(child)
     if stopping.is_set() and why:
         _forget(home)
         raise CoveyError("the agent stops; the update goes on at its next start")
-    report = _understood(said) or _crashed(home, why or f"it ended with code {child.returncode}")
+    why = why or (f"it ended with code {child.returncode}" if child.returncode else "")
+    if report := _understood(said):
+        _blame_afterwards(home, why)
+    else:
+        report = _crashed(home, why or "it said nothing")
     for one in report.tasks:
         if one.installed:
             log.info("release %d of %s: %d bytes travelled, %d saved", one.release, one.task, one.fetched, one.saved)
@@ -121,12 +124,11 @@ def _wait(child: "subprocess.Popen[bytes]", stopping: Event, deadline: float) ->
     return ""
 
 
-def _end(child: "subprocess.Popen[bytes]") -> None:
+def _end(child: "subprocess.Popen[bytes]") -> bytes:
+    """End the child where it has not ended, and return what it wrote, which is little enough for a pipe to hold."""
     if child.poll() is None:
         child.kill()
-    child.wait()
-    if child.stdout is not None:
-        child.stdout.close()
+    return child.communicate()[0]
 
 
 def _understood(said: bytes) -> UpdateReport | None:
@@ -153,6 +155,14 @@ def _crashed(home: AgentHome, why: str) -> UpdateReport:
     return UpdateReport(tasks=found)
 
 
+def _blame_afterwards(home: AgentHome, why: str) -> None:
+    """The child came to its end after its report, tuning what rows had chosen: that is remembered here, and told nobody."""
+    for place in home.tasks():
+        if why and (number := attempts.unfinished(place)):
+            log.warning("release %d of %s answers untuned: %s", number, place.name, why)
+            attempts.refuse(place, number, f"it could not be tuned: {why}")
+
+
 def _forget(home: AgentHome) -> None:
     """A try that the agent's own stop has ended says nothing about a release."""
     for place in home.tasks():
@@ -166,7 +176,10 @@ def _under_way(place: TaskHome) -> int:
 
 
 def _blamed(place: TaskHome, number: int, why: str) -> TaskUpdate:
-    """The try of `number` took the child down: while it was tried if it is newer, while tuned or asked if it serves."""
+    """The try of `number` took the child down: while it was tried if it is newer, while tuned or asked if it serves.
+
+    Only of what this device was told to run or to try is anything told anew (privacy rule 14).
+    """
     from client.installed import current_release
 
     reason, current = f"the update to release {number} was cut short: {why}", current_release(place)
@@ -174,5 +187,6 @@ def _blamed(place: TaskHome, number: int, why: str) -> TaskUpdate:
     if attempts.unfinished(place):
         attempts.refuse(place, number, reason)
     health.find(place, number, "crashed")
-    refused = number if number > current else 0
-    return TaskUpdate(task=place.name, release=current, refused=refused, reason=reason, asked_anew=True)
+    refused, known = number if number > current else 0, health.read(place)
+    anew = number in {known.run, known.beside}
+    return TaskUpdate(task=place.name, release=current, refused=refused, reason=reason, asked_anew=anew)

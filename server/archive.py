@@ -17,6 +17,7 @@ from typing import IO, cast
 
 import zstandard
 
+from server.leftovers import occupied
 from shared import wire
 from shared.errors import InputError, WireError
 from shared.files import sync
@@ -77,13 +78,17 @@ def packing(target: Path) -> Generator[Packer]:
     """Write a backup to `target`, which appears when it is whole, readable by its owner alone."""
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file, occupied(draft):
             with _packed(file, target) as stream, tarfile.open(fileobj=stream, mode="w|") as tar:
                 yield Packer(tar)
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(target)
+            draft.replace(target)
         sync(target.parent)
+    except OSError as error:
+        # A write names no file.
+        error.filename = error.filename or str(target)
+        raise
     finally:
         draft.unlink(missing_ok=True)
 

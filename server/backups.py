@@ -16,8 +16,10 @@ from pathlib import Path
 
 from server.archive import Manifest, Packer, Say, files_in, packing, unpack
 from server.config import Federation
+from server.leftovers import COPY, clear, occupied
 from server.records import ACTIVE
 from server.repository import Repository
+from server.role_keys import ROLE_KEYS, ROLLOUT_KEY, ROOT_KEYS
 from server.schema import MIGRATIONS
 from server.store import Store
 from server.upgrades import schema_of
@@ -27,16 +29,19 @@ from shared.lock import holder
 
 FORMAT = 1
 
+_KEYS = (*ROOT_KEYS, *ROLE_KEYS, ROLLOUT_KEY)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What a backup came to: how many files, and their bytes before packing."""
+    """What a backup came to: how many files, their bytes before packing, and which keys were not here to be saved."""
 
     file: str
     federation: str
     files: int
     bytes: int
     with_keys: bool
+    keys_away: tuple[str, ...] = ()
 
 
 def back_up(federation: Federation, target: Path, *, with_keys: bool, say: Say) -> Kept:
@@ -46,6 +51,8 @@ def back_up(federation: Federation, target: Path, *, with_keys: bool, say: Say) 
     """
     settings = federation.settings()
     _check_target(federation, target)
+    for folder in (federation.home, target.parent):
+        clear(folder)
     total = 0
     with packing(target) as packer:
         with Repository(federation).locked():
@@ -61,7 +68,8 @@ def back_up(federation: Federation, target: Path, *, with_keys: bool, say: Say) 
             )
         )  # fmt: skip
     return Kept(
-        file=str(target), federation=settings.name, files=len(packer.files), bytes=total, with_keys=with_keys
+        file=str(target), federation=settings.name, files=len(packer.files), bytes=total, with_keys=with_keys,
+        keys_away=tuple(f"{name}.key" for name in _KEYS if not (federation.keys / f"{name}.key").exists()),
     )  # fmt: skip
 
 
@@ -121,7 +129,7 @@ def _add_store(packer: Packer, database: Path, say: Say) -> int:
 
     The keys of runs' own noise stay behind: no run goes on from a backup, and no noise is drawn twice.
     """
-    with tempfile.TemporaryDirectory(prefix=".backup-", dir=database.parent) as beside:
+    with tempfile.TemporaryDirectory(prefix=COPY, dir=database.parent) as beside, occupied(Path(beside)):
         copy = Path(beside) / database.name
         copy_whole(database, copy, progress=lambda left, of: say(f"{database.name}, {_percent(of - left, of)}"))
         with closing(Store(copy)) as store:

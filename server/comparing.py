@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from server import fairness, metrics
+from server import fairness, metrics, modelcard
 from server.estimates import CONFIDENCE, Estimate
 from server.export import export
 from server.history import History, read_history
-from server.pedigree import pedigree, window_of
+from server.pedigree import Pedigree, pedigree, window_of
 from server.scorecard import Criterion, Entrant
 from server.store import Store
 from shared.feeds import to_feeds
@@ -46,7 +46,7 @@ def _entrant(store: Store, history: History, version: ModelVersion) -> Entrant:
         "privacy": _exactly(found.spend.epsilon),
         "freshness": _age(history, version),
         **_measured(history, version, task),
-        **_timed(store, history, version, task),
+        **_timed(store, history, found, task),
     }
     return Entrant(version=version.number, parameters=found.parameters, figures=figures)
 
@@ -61,16 +61,18 @@ def _measured(history: History, version: ModelVersion, task: Task) -> dict[Crite
     return {"accuracy": metrics.auc(cells, sure), "fairness": gap}
 
 
-def _timed(store: Store, history: History, version: ModelVersion, task: Task) -> dict[Criterion, Estimate | None]:
-    """The file's size, and the median time of an answer: the middle, least and most of several tries."""
+def _timed(store: Store, history: History, found: Pedigree, task: Task) -> dict[Criterion, Estimate | None]:
+    """The size of the file with its card as devices get it, and the median time of an answer: middle, least and most tries."""
+    version = found.version
     if version.number in history.collected:
         return {"size": None, "latency": None}
     weights = np.frombuffer(store.weights(version.number), dtype="<f4")
-    fp32 = export(task, weights, version=version.number)
+    fp32 = export(task, weights, version=version.number, card=modelcard.inside(found, task))
+    signed = [offer.release.artifacts["fp32"].bytes for offer in found.offers if "fp32" in offer.release.artifacts]
     session, feeds = open_model(fp32), to_feeds(task, make_columns(task, CALLS, seed=task.revision))
     times = sorted(median_us(session, feeds, calls=CALLS) for _ in range(REPEATS))
     return {
-        "size": _exactly(len(fp32)),
+        "size": _exactly(signed[-1] if signed else len(fp32)),
         "latency": Estimate(value=times[REPEATS // 2], low=times[0], high=times[-1]),
     }
 

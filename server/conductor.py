@@ -86,8 +86,8 @@ class Conductor:
     def _tell_news(self) -> None:
         """Wake the resting polls when something changed that a device may ask for; rounds' progress is not that."""
         release, roster, rollouts, tasks = self._store.news()
-        # A number that grows with each release, roster and rollout tells devices to look; what they find is signed.
-        self.release = release + roster + rollouts
+        # A number that grows with each release, roster, rollout and revision tells devices to look; what they find is signed.
+        self.release = release + roster + rollouts + sum(revision for _, revision in tasks)
         news = (self.release, tasks, [(name, state) for name, state, _ in self._states])
         if news != self._news:
             self._news = news

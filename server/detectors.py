@@ -83,7 +83,9 @@ def adwin(values: Sequence[float] | Floats, *, delta: float = DELTA) -> list[boo
     try:
         from river.drift import ADWIN
     except ImportError:
-        raise InputError("the detector adwin needs river: install covey[full], or let cusum alarm") from None
+        raise InputError(
+            "the detector adwin needs river: `pip install '.[full]'` in Covey's checkout, or let cusum alarm"
+        ) from None
     window, risen, said = ADWIN(delta=delta, clock=1), False, list[bool]()
     for value in values:
         before = float(window.estimation)

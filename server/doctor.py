@@ -1,11 +1,9 @@
 """How well a coordinator is: each thing that was looked at, how it stands, and what to do. Decided without I/O."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
-State = Literal["ok", "warn", "fail"]
+from server.examined import Examined, Finding, State
 
 GIGABYTE, MEGABYTE = 10**9, 10**6
 LOW_DISK, NO_DISK = 2 * GIGABYTE, 200 * MEGABYTE
@@ -24,82 +22,11 @@ AGEING = {"authority": 90, "server": 20, "root": 60, "targets": 30, "rollout": 2
 OLD_BACKUP_DAYS = 7
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at: how it stands, in words, and what to do about it (empty where nothing is)."""
-
-    name: str
-    state: State
-    what: str
-    do: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """Something that is good until a day, and the command that makes it good for longer."""
-
-    name: str
-    kind: str
-    begins: datetime | None
-    ends: datetime
-    do: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listening:
-    """A port that the coordinator wants: who has it (0 for nobody), and whether that is our own coordinator."""
-
-    port: int
-    process: int
-    ours: bool
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Underway:
-    """A run that is under way: what it waits for, and since when it shows nothing new."""
-
-    run: int
-    task: str
-    deadline: float
-    silent: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
-    """All that was found, before anything is made of it. Times are Unix time; what could not be read is None or empty."""
-
-    now: float
-    newest_record: float | None
-    signed_at: float | None
-    endings: tuple[Ending, ...] = ()
-    unsigned: str = ""
-    free_bytes: int
-    log_bytes: int
-    ports: tuple[Listening, ...] = ()
-    coordinator: int | None
-    lock_names: int
-    python: str
-    wanted_python: str
-    packages: Mapping[str, tuple[str, str]]
-    schema: int
-    newest_schema: int
-    copies: tuple[str, ...] = ()
-    unsound: str = ""
-    damaged: tuple[str, ...] = ()
-    underway: tuple[Underway, ...] = ()
-    exposed: tuple[str, ...] = ()
-    missing_keys: tuple[str, ...] = ()
-    ahead: Mapping[str, int] = field(default_factory=dict[str, int])
-    newest_release: int = 0
-    backed_up_at: float | None = None
-
-
 def examine(found: Examined) -> tuple[Finding, ...]:
     """A verdict on each thing, in the order in which they are best mended."""
     return (
         *_clock(found), *_endings(found), *_disk(found), *_ports(found), *_coordinator(found), *_versions(found),
-        *_store(found), *_runs(found), *_keys(found), *_releases(found), *_backups(found),
+        *_store(found), *_keys(found), *_leftovers(found),
     )  # fmt: skip
 
 
@@ -134,6 +61,10 @@ def _endings(found: Examined) -> Iterator[Finding]:
             yield Finding(name=each.name, state="warn", what=f"it ends in {_days(left)}, on {until}", do=each.do)
         else:
             yield Finding(name=each.name, state="ok", what=f"good for {_days(left)}, until {until}")
+    for name, why in found.lost.items():
+        yield Finding(
+            name=name, state="fail", what=why, do="restore a backup into another directory, or ask the operator"
+        )
     if found.unsigned:
         yield Finding(name="signatures", state="fail", what=found.unsigned, do="restore the repository from a backup")
 
@@ -197,20 +128,37 @@ def _versions(found: Examined) -> Iterator[Finding]:
 
 
 def _store(found: Examined) -> Iterator[Finding]:
+    """The store itself; what lies in one that was not read is told as not looked at, never as sound."""
+    restore = "stop the coordinator, and `covey restore` a backup into another directory"
+    if found.unreadable:
+        yield Finding(name="store", state="fail", what=found.unreadable, do=restore)
+    else:
+        yield _schema(found)
+    if found.unsound:
+        yield Finding(name="store's pages", state="fail", what=found.unsound, do=restore)
+    if not found.read:
+        unread = ("weights", "runs", "backup") if found.unsound else ("store's pages", "weights", "runs", "backup")
+        for name in unread:
+            yield Finding(name=name, state="warn", what="not looked at", do="mend the store, then ask again")
+    else:
+        yield from _contents(found)
+
+
+def _schema(found: Examined) -> Finding:
     if found.schema > found.newest_schema:
         what, do = f"schema {found.schema} is of a newer Covey, which knows {found.newest_schema}", "upgrade Covey"
         back = f", or put {found.copies[-1]} back in its place" if found.copies else ""
-        yield Finding(name="store", state="fail", what=what, do=f"{do}{back}")
-    elif found.schema < found.newest_schema:
+        return Finding(name="store", state="fail", what=what, do=f"{do}{back}")
+    if found.schema < found.newest_schema:
         do = "stop the coordinator, `covey backup`, then start it: the store is copied aside and brought up to date"
         what = f"schema {found.schema}, and this Covey works with {found.newest_schema}"
-        yield Finding(name="store", state="warn", what=what, do=do)
-    else:
-        kept = f"; kept from before upgrades: {', '.join(found.copies)}" if found.copies else ""
-        yield Finding(name="store", state="ok", what=f"schema {found.schema}{kept}")
-    if found.unsound:
-        yield Finding(name="store's pages", state="fail", what=found.unsound, do="stop, and `covey restore` a backup")
-    else:
+        return Finding(name="store", state="warn", what=what, do=do)
+    kept = f"; kept from before upgrades: {', '.join(found.copies)}" if found.copies else ""
+    return Finding(name="store", state="ok", what=f"schema {found.schema}{kept}")
+
+
+def _contents(found: Examined) -> Iterator[Finding]:
+    if not found.unsound:
         yield Finding(name="store's pages", state="ok", what="sound (quick_check)")
     if found.damaged:
         what = f"{_count(len(found.damaged), 'blob')} not what its address says, first {found.damaged[0][:12]}"
@@ -218,13 +166,15 @@ def _store(found: Examined) -> Iterator[Finding]:
         yield Finding(name="weights", state="fail", what=what, do=do)
     else:
         yield Finding(name="weights", state="ok", what="every blob is what its address says")
+    yield from (*_runs(found), *_releases(found), *_backups(found))
 
 
 def _runs(found: Examined) -> Iterator[Finding]:
     stuck = [each for each in found.underway if each.silent > each.deadline + STUCK_GRACE]
     for each in stuck:
         what = f"of {each.task} shows nothing new for {_span(each.silent)}, with a deadline of {_span(each.deadline)}"
-        do = f"`covey stop {each.run}` keeps every committed round; logs/run-{each.run}.log says where it stands"
+        ends = f"; if it stays, `kill {each.process}` ends its process" if each.process else ""
+        do = f"`covey stop {each.run}` keeps every committed round; logs/run-{each.run}.log says where it stands{ends}"
         yield Finding(name=f"run {each.run}", state="fail", what=what, do=do)
     if not stuck:
         yield Finding(name="runs", state="ok", what=f"{_count(len(found.underway), 'run')} under way, none stuck")
@@ -236,12 +186,22 @@ def _keys(found: Examined) -> Iterator[Finding]:
     for name in found.missing_keys:
         what = "is not here, so what it signs ends with its last signature"
         yield Finding(name=name, state="fail", what=what, do="put it back from where keys are kept, or rotate it")
-    if not found.exposed and not found.missing_keys:
+    if found.closed:
+        what, do = (
+            f"not looked at: {', '.join(found.closed)} may not be read by you",
+            "ask the operator, whose they are",
+        )
+        yield Finding(name="keys", state="warn", what=what, do=do)
+    elif not found.exposed and not found.missing_keys:
         yield Finding(name="keys", state="ok", what="there, and readable by their owner alone")
 
 
 def _releases(found: Examined) -> Iterator[Finding]:
     """A device that runs what this federation never signed saw another past: an older backup was restored."""
+    if found.restored_unlifted:
+        what = "a backup was restored, and nothing was signed above what devices have seen: they refuse it"
+        do = "put targets.key back, and root keys if a root was signed since; then `covey renew --lift`"
+        yield Finding(name="restoration", state="warn", what=what, do=do)
     if not found.ahead:
         return
     names = sorted(found.ahead)
@@ -262,6 +222,13 @@ def _backups(found: Examined) -> Iterator[Finding]:
         name="backup", state="warn" if old else "ok", what=f"the last one is {_span(age)} old",
         do="`covey backup FILE.tar.zst`, on another disk" if old else "",
     )  # fmt: skip
+
+
+def _leftovers(found: Examined) -> Iterator[Finding]:
+    if found.leftovers:
+        what = f"of a backup that was killed: {', '.join(found.leftovers)}"
+        do = "the next `covey backup` there removes them"
+        yield Finding(name="leftovers", state="warn", what=what, do=do)
 
 
 def _numbers(version: str) -> list[int]:

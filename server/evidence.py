@@ -5,7 +5,8 @@ any other set of as many devices would have been as likely to run it, however un
 their counts carry. So the figure is computed for the sets that might have been, and its place among them is how often
 chance alone goes so far (Fisher, 1935, "The Design of Experiments"; Ernst, 2004, "Permutation Methods"; with drawn sets
 the observed one counts among them: Phipson & Smyth, 2010). Each figure alarms by mistake at most one time in
-`1 / FALSE_ALARM`. One device of ten can never alarm: its place is one of ten at best; `server/power.py` says who can.
+`1 / FALSE_ALARM`. One device of ten can never alarm: its place is one of ten at best; `server/placing.py` says who can.
+What can never alarm is untold, and so is a gap where a group that may hold more than a few rows is too small to tell.
 
 Three figures: the AUC, lower under the new release; the widest gap of a group, wider under the new one, where a gap is
 how much further a group's mean score lies above its share of the last class than that of all rows does; and the score's
@@ -14,24 +15,20 @@ stability index, which alarms only above what the task's gate allows, because a 
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from server import metrics
+from server import fairness, metrics
 from server.drift import FLOOR
 from server.metrics import FEWEST_DEVIATIONS, Cells, Floats
+from server.placing import FALSE_ALARM, SETS, can_alarm
 from server.records import Comparison
 from shared.drift import OUTCOMES, SCORE, DriftReport, Histogram
 from shared.tasks import Task
-
-FALSE_ALARM = 0.01
-"""Of each figure, in each survey."""
-
-SETS = 5000
-"""So many sets of devices are looked at; all of them where there are not more."""
 
 SEED = 2013
 """Fixed, so that one survey always shows the same; no privacy depends on it."""
@@ -53,7 +50,13 @@ def compare(task: Task, canary: Sequence[DriftReport], control: Sequence[DriftRe
     if all(histogram is not None for histogram in outcomes):
         cells = [metrics.read(each, task, task.drift.score_bins) for each in outcomes if each is not None]
         found = [_auc(cells, sets), *([_gap(cells, sets)] if len(cells[0].groups) > 1 else []), *found]
-    return tuple(found)
+    able = can_alarm(len(canary), len(reports))
+    return tuple(found if able else [_unable(each, len(canary), len(reports)) for each in found])
+
+
+def _unable(found: Comparison, canary: int, devices: int) -> Comparison:
+    """The figure as it is; it tells nothing, because so few devices can never raise an alarm."""
+    return replace(found, untold=True, says=f"{found.says}; {canary} of {devices} devices can never show harm")
 
 
 def placements(canary: int, devices: int) -> Floats:
@@ -67,11 +70,6 @@ def placements(canary: int, devices: int) -> Floats:
     sets = np.zeros((len(chosen), devices))
     np.put_along_axis(sets, chosen, 1.0, axis=1)
     return sets
-
-
-def least_chance(canary: int, devices: int) -> float:
-    """The smallest chance that so many devices can ever show."""
-    return 1.0 / min(SETS, math.comb(devices, canary))
 
 
 def _chance(harm: Floats) -> float:
@@ -105,7 +103,8 @@ def _gap(cells: Sequence[Cells], sets: Floats) -> Comparison:
     """The widest gap of a group on both sides, and of which group it grew most."""
     counts = np.stack([each.counts for each in cells])
     told = _told_groups(cells, sets)
-    if not _are_told(cells, sets) or told.sum() < 2:
+    missing = _missing(cells, told)
+    if not told.any() or not _are_told(cells, sets) or (told.sum() < 2 and missing):
         return _untold("group gap")
     (ours, our_gaps), (others, their_gaps) = (_offsets(counts[:, told], each) for each in (sets, 1 - sets))
     chance = _chance((np.abs(our_gaps) - np.abs(their_gaps)).max(axis=1))
@@ -116,10 +115,18 @@ def _gap(cells: Sequence[Cells], sets: Floats) -> Comparison:
     figures = (
         f"scores of {group!r} lie {abs(here):.3f} {side} its outcomes, {there:+.3f} elsewhere (chance {chance:.2%})"
     )
+    left_out = f"; too few outcomes to tell of {', '.join(missing)}" if missing else ""
     return Comparison(
         name="group gap", canary=here, control=there, chance=chance, alarm=alarm,
-        says=f"biased: {figures}" if alarm else figures,
+        says=f"biased: {figures}" if alarm else f"{figures}{left_out}", untold=bool(missing) and not alarm,
     )  # fmt: skip
+
+
+def _missing(cells: Sequence[Cells], told: NDArray[np.bool_]) -> list[str]:
+    """The groups that are not told, and may hold more than a negligible share of the rows."""
+    summed = _summed(cells)
+    untold = [place for place, is_told in enumerate(told) if not is_told]
+    return [summed.groups[place] for place in untold if not fairness.negligible(summed, place)]
 
 
 def _offsets(counts: Floats, sets: Floats) -> tuple[Floats, Floats]:

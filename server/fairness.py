@@ -8,7 +8,8 @@ A rate's bounds are Fieller's for the share of two noisy sums (Fieller, 1954, "S
 with a Poisson count's variance added to the noise's. A gap is the largest of all differences between two groups. The
 largest true one belongs to one pair, so its upper bound is the largest of all pairs' upper bounds; a lower bound must
 hold for all pairs at once, so each pair's is taken at a confidence that their number divides (Bonferroni). Groups whose
-own bar tells nothing are left out of a gap, and named.
+own bar tells nothing are left out of a gap, and named: the gap of the others decides nothing in their place, unless they
+surely hold less than `NEGLIGIBLE` of the rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +21,9 @@ import numpy as np
 
 from server.estimates import CONFIDENCE, Estimate, bounded, difference, unknown
 from server.metrics import FEWEST_DEVIATIONS, Cells, Floats, auc
+
+NEGLIGIBLE = 0.02
+"""A group of surely less than this share of all rows need not be told, such as one for words that nobody uses."""
 
 Rate = Callable[[float], Sequence[Estimate]]
 """From a confidence to one figure a group."""
@@ -40,11 +44,15 @@ class GroupRates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """How far groups lie apart, which of them has the lowest figure, and which of them are too small to tell."""
+    """How far groups lie apart, which of them has the lowest figure, and which of them are too small to tell.
+
+    `missing` are those of `untold` that may hold more than a negligible share of the rows: with any, no gap is passed.
+    """
 
     estimate: Estimate
     worst: str
     untold: tuple[str, ...]
+    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,15 +92,15 @@ def fairness(cells: Cells, threshold: float, confidence: float = CONFIDENCE) -> 
 
 def parity_difference(cells: Cells, threshold: float, confidence: float = CONFIDENCE) -> Gap:
     """The largest difference of groups' alert rates; the worst is the group with the fewest alerts."""
-    return _widest(cells.groups, _alert_rates(cells, threshold), confidence)
+    return _widest(cells, _alert_rates(cells, threshold), confidence)
 
 
 def parity_ratio(cells: Cells, threshold: float, confidence: float = CONFIDENCE) -> Gap:
     """The smallest ratio of groups' alert rates."""
     of = _alert_rates(cells, threshold)
-    told, untold = _told(cells.groups, of(confidence))
+    told, untold, missing = _told(cells, of(confidence), confidence)
     if len(told) < 2:
-        return Gap(estimate=unknown(), worst="", untold=untold)
+        return Gap(estimate=unknown(), worst="", untold=untold, missing=missing)
     rates, miss = of(confidence), 1 - confidence
     # Of the two groups that the true ratio is of, each bound may fail half as often as the ratio's may.
     either, all_ = of(1 - miss / 2), of(1 - miss / len(told))
@@ -100,16 +108,21 @@ def parity_ratio(cells: Cells, threshold: float, confidence: float = CONFIDENCE)
     low = _ratio(min(either[place].low for place in told), max(either[place].high for place in told))
     high = _ratio(min(all_[place].high for place in told), max(all_[place].low for place in told))
     worst = cells.groups[told[int(np.argmin(values))]]
-    return Gap(estimate=bounded(_ratio(min(values), max(values)), low, high), worst=worst, untold=untold)
+    estimate = bounded(_ratio(min(values), max(values)), low, high)
+    return Gap(estimate=estimate, worst=worst, untold=untold, missing=missing)
 
 
 def odds_difference(cells: Cells, threshold: float, confidence: float = CONFIDENCE) -> Gap:
     """The larger of the largest difference of recalls and that of false alarms."""
-    gaps = [_widest(cells.groups, of(cells, threshold), confidence, of=2) for of in (_recalls, _wrong)]
+    gaps = [_widest(cells, of(cells, threshold), confidence, of=2) for of in (_recalls, _wrong)]
     widest = max(gaps, key=lambda gap: gap.estimate.value)
     low, high = (max(getattr(gap.estimate, end) for gap in gaps) for end in ("low", "high"))
-    untold = tuple(group for group in cells.groups if any(group in gap.untold for gap in gaps))
-    return Gap(estimate=bounded(widest.estimate.value, low, high), worst=widest.worst, untold=untold)
+    untold, missing = (
+        tuple(group for group in cells.groups if any(group in each for each in left_out))
+        for left_out in ([gap.untold for gap in gaps], [gap.missing for gap in gaps])
+    )
+    estimate = bounded(widest.estimate.value, low, high)
+    return Gap(estimate=estimate, worst=widest.worst, untold=untold, missing=missing)
 
 
 def auc_gap(cells: Cells, confidence: float = CONFIDENCE) -> Gap:
@@ -117,14 +130,15 @@ def auc_gap(cells: Cells, confidence: float = CONFIDENCE) -> Gap:
 
     Both share the group's rows, which moves them alike; bounds as if they did not are wider.
     """
-    told, untold = _told(cells.groups, _aucs(cells, range(len(cells.groups)), confidence))
-    if not told or not auc(cells.whole, confidence).tells:
-        return Gap(estimate=unknown(), worst="", untold=untold)
+    told, untold, missing = _told(cells, _aucs(cells, range(len(cells.groups)), confidence), confidence)
+    alone = len(told) < 2 and bool(missing)
+    if not told or alone or not auc(cells.whole, confidence).tells:
+        return Gap(estimate=unknown(), worst="", untold=untold, missing=missing)
     less, surer = (_below_all(cells, told, each) for each in (confidence, 1 - (1 - confidence) / len(told)))
     values = [each.value for each in less]
     low, high = max(each.low for each in surer), max(each.high for each in less)
     worst = cells.groups[told[int(np.argmax(values))]]
-    return Gap(estimate=bounded(max(values), low, high, least=-1.0), worst=worst, untold=untold)
+    return Gap(estimate=bounded(max(values), low, high, least=-1.0), worst=worst, untold=untold, missing=missing)
 
 
 def _below_all(cells: Cells, places: Sequence[int], confidence: float) -> list[Estimate]:
@@ -136,24 +150,35 @@ def _aucs(cells: Cells, places: Sequence[int], confidence: float) -> list[Estima
     return [auc(cells.of(place), confidence) for place in places]
 
 
-def _widest(groups: Sequence[str], rate: Rate, confidence: float, *, of: int = 1) -> Gap:
+def negligible(cells: Cells, place: int, confidence: float = CONFIDENCE) -> bool:
+    """Whether a group surely holds less than `NEGLIGIBLE` of the rows: its upper bound, of the lower one of all."""
+    return _rows(cells.of(place), confidence).high < NEGLIGIBLE * _rows(cells, confidence).low
+
+
+def _widest(cells: Cells, rate: Rate, confidence: float, *, of: int = 1) -> Gap:
     """The largest difference between two groups; `of` so many such that the largest will be taken of."""
-    told, untold = _told(groups, rate(confidence))
+    told, untold, missing = _told(cells, rate(confidence), confidence)
     if len(told) < 2:
-        return Gap(estimate=unknown(), worst="", untold=untold)
+        nothing = bounded(0.0, 0.0, 0.0) if told and untold and not missing else unknown()
+        return Gap(estimate=nothing, worst="", untold=untold, missing=missing)
     pairs = list(permutations(told, 2))
     rates, surer = rate(confidence), rate(1 - (1 - confidence) / (of * len(pairs)))
     high = max(difference(rates[one], rates[other]).high for one, other in pairs)
     low = max(difference(surer[one], surer[other]).low for one, other in pairs)
     values = [rates[place].value for place in told]
     found = bounded(max(values) - min(values), low, high)
-    return Gap(estimate=found, worst=groups[told[int(np.argmin(values))]], untold=untold)
+    worst = cells.groups[told[int(np.argmin(values))]]
+    return Gap(estimate=found, worst=worst, untold=untold, missing=missing)
 
 
-def _told(groups: Sequence[str], found: Sequence[Estimate]) -> tuple[list[int], tuple[str, ...]]:
-    """The places of groups whose bar tells something, and the names of the others."""
+def _told(
+    cells: Cells, found: Sequence[Estimate], confidence: float
+) -> tuple[list[int], tuple[str, ...], tuple[str, ...]]:
+    """The places of groups whose bar tells something, the names of the others, and of those not surely negligible."""
     told = [place for place, each in enumerate(found) if each.tells]
-    return told, tuple(group for place, group in enumerate(groups) if place not in told)
+    untold = [place for place in range(len(cells.groups)) if place not in told]
+    missing = [place for place in untold if not negligible(cells, place, confidence)]
+    return told, tuple(cells.groups[place] for place in untold), tuple(cells.groups[place] for place in missing)
 
 
 def _base_rates(cells: Cells) -> Rate:

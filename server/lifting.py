@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from server.config import Federation
 from server.releases import LIFTED, current_release_number
 from server.repository import Repository
+from server.role_keys import ROLE_KEYS, ROLLOUT_KEY
 from server.store import Store
 from shared.errors import InputError
 
@@ -30,8 +31,10 @@ class Lifted:
     roots_lifted: bool
 
 
-def lift(federation: Federation, store: Store) -> Lifted:
-    """Sign every role anew, far above the backup's versions; raise `InputError` where an online key is not here."""
+def lift(federation: Federation, store: Store, *, command: str = "") -> Lifted:
+    """Sign every role anew, far above the backup's versions; raise `InputError`, and sign nothing, where a key is not here."""
+    if away := keys_away(federation):
+        raise InputError(f"put {', '.join(away)} back into {federation.keys} first; then `covey renew --lift`")
     repository = Repository(federation, step=ROLE_STEP)
     with repository.locked():
         lifted = _lift_root(repository)
@@ -39,19 +42,25 @@ def lift(federation: Federation, store: Store) -> Lifted:
         above = max(current_release_number(federation), targets.unrecognized_fields.get(LIFTED, 0)) + NUMBER_STEP
         targets.unrecognized_fields[LIFTED] = above
         repository.commit(targets)
-        if (rollout := repository.rollout()) is not None:
+        if (rollout := repository.own_rollout()) is not None:
             repository.commit_rollout(rollout)
     store.lift_numbers(NUMBER_STEP)
-    return Lifted(
+    done = Lifted(
         timestamp=repository.timestamp().version, root=repository.root().version, releases=above, roots_lifted=lifted
     )
+    store.audit("operator", "lift", f"timestamp {done.timestamp}, root {done.root}", command=command)
+    return done
+
+
+def keys_away(federation: Federation) -> tuple[str, ...]:
+    """The keys that must sign for a lift and are not here; the root's may be kept elsewhere."""
+    names = (*ROLE_KEYS, ROLLOUT_KEY)
+    return tuple(f"{name}.key" for name in names if not (federation.keys / f"{name}.key").exists())
 
 
 def _lift_root(repository: Repository) -> bool:
     """Sign some roots in a row, unless the root keys are kept elsewhere."""
-    try:
-        repository.root_signers()
-    except InputError:
+    if not repository.has_root_keys():
         return False
     for _ in range(ROOT_STEP):
         repository.renew_root()

@@ -80,11 +80,10 @@ def _data(found: Pedigree, task: Task) -> Iterator[str]:
         return
     for campaign in found.campaigns[:5]:
         low, high = campaign.answered
-        yield (
-            f"run {campaign.run_id}: {campaign.committed} rounds, each of {low} to {high} devices' own rows, {campaign.window}"
-        )
-    if more := len(found.campaigns) - 5:
-        yield f"{more} earlier runs before these"
+        devices = f"{low} to {high} devices'" if low < high else f"{high} device's" if high == 1 else f"{high} devices'"
+        yield f"run {campaign.run_id}: {campaign.committed} rounds, each of {devices} own rows, {campaign.window}"
+    if (more := len(found.campaigns) - 5) > 0:
+        yield f"{more} earlier {'run' if more == 1 else 'runs'} before these"
     yield f"columns: {', '.join(dict.fromkeys(_plain(feature.name) for feature in task.features))}"
     yield f"outcome: {_plain(task.label.column)}; rows never left their devices"
 
@@ -122,7 +121,7 @@ def _by_group(cells: Cells, sure: float) -> Iterator[str]:
     for name, auc in told[:MOST_GROUPS]:
         yield f"{_plain(name)}: AUC {_figure(auc)}"
     if rest := len(found) - len(told[:MOST_GROUPS]):
-        yield f"{rest} more groups, too small to tell or not shown"
+        yield f"{rest} more {'group' if rest == 1 else 'groups'}, too small to tell or not shown"
 
 
 def _privacy(found: Pedigree) -> Iterator[str]:

@@ -96,6 +96,8 @@ def validity(certificate: Path) -> tuple[dt.datetime, dt.datetime]:
 def _load(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
+    except PermissionError:
+        raise InputError(f"certificate {path} may not be read by you; ask the operator") from None
     except (OSError, ValueError):
         raise InputError(f"certificate {path} is missing or damaged; restore it from a backup") from None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from server import choices
 from server.heldout import default_window, learned, require_held_out
+from server.history import is_collected
 from server.planfile import CHANGED, PlanFile, fingerprint, with_numbers
 from server.records import CampaignRequest, EvaluationRequest, SurveyRequest
 from server.shadow import surveyed
@@ -122,6 +123,7 @@ def evaluation(
             f"task {task.name!r} has no [evaluation] table, so devices would refuse; sign a revision with one"
         )
     number = base_of(store, task, version)
+    require_kept(store, number)
     known = learned(store.version(number), store.versions(task.name), store.runs())
     asked = default_window(known) if window is None else window
     require_held_out(task, number, asked, known)
@@ -130,6 +132,14 @@ def evaluation(
         task=task.name, version=number, window=asked, noise_multiplier=task.evaluation.noise_multiplier,
         quorum=enough, deadline_seconds=deadline_seconds,
     )  # fmt: skip
+
+
+def require_kept(store: Store, number: int) -> None:
+    """Raise `InputError` for a version whose weights were dropped: nobody can be asked about it."""
+    if is_collected(store.version(number).weights_sha256, store.blob_sizes()):
+        raise InputError(
+            f"the weights of version {number} were collected by `covey models gc`, so it cannot be evaluated"
+        )
 
 
 def _check_votes(store: Store, training: Training, asked: int) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
-from server.evidence import FALSE_ALARM, least_chance
+from server.placing import FALSE_ALARM, can_alarm
 
 POWER = 0.8
 NORMAL = NormalDist()
@@ -64,7 +64,7 @@ def variance(ground: Ground, devices: int) -> float:
 def power(ground: Ground, canary: int, drop: float) -> float:
     """How often an AUC that is lower by `drop` on `canary` devices halts the rollout, in [0, 1]."""
     others = ground.devices - canary
-    if canary < 1 or others < 1 or least_chance(canary, ground.devices) > FALSE_ALARM:
+    if not can_alarm(canary, ground.devices):
         return 0.0
     worse = replace(ground, auc=max(1e-3, ground.auc - drop))
     deviation = (variance(worse, canary) + variance(ground, others)) ** 0.5
@@ -89,7 +89,7 @@ def gap_variance(ground: Ground, devices: int, told: int) -> float:
 def gap_power(ground: Ground, canary: int, widening: float, *, told: int = 2) -> float:
     """How often a group's gap that is wider by `widening` on `canary` devices halts the rollout, in [0, 1]."""
     others = ground.devices - canary
-    if canary < 1 or others < 1 or least_chance(canary, ground.devices) > FALSE_ALARM:
+    if not can_alarm(canary, ground.devices):
         return 0.0
     deviation = (gap_variance(ground, canary, told) + gap_variance(ground, others, told)) ** 0.5
     return _found(widening, deviation, canary, ground.devices, alarms=FALSE_ALARM / told)

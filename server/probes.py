@@ -1,5 +1,6 @@
 """What `covey doctor` looks at: the clock, certificates, disk, ports, packages, the store, runs and keys. Nothing is changed."""
 
+import os
 import platform
 import re
 import shutil
@@ -14,13 +15,14 @@ from pathlib import Path
 import psutil
 
 from server.config import Federation
-from server.doctor import Ending, Examined, Listening
+from server.examined import Ending, Examined, Listening
 from server.history import SignedRole
+from server.leftovers import leftovers
 from server.pki import validity
 from server.role_keys import ROLE_KEYS, ROLLOUT_KEY
 from server.schema import MIGRATIONS
 from server.signatures import signed_roles
-from server.storeprobes import Recorded, nothing_recorded, recorded
+from server.storeprobes import Recorded, nothing_recorded, recorded, unreadable
 from server.upgrades import copies, schema_of
 from shared.errors import CoveyError, InputError
 from shared.lock import holder
@@ -59,9 +61,15 @@ def look(federation: Federation, *, say: Say, now: float | None = None) -> Exami
         schema=schema_of(federation.database),
         newest_schema=len(MIGRATIONS),
         copies=tuple(copy.name for copy in copies(federation.database)),
+        read=kept.read,
+        unreadable=unreadable(federation.database),
         unsound=kept.unsound,
         damaged=kept.damaged,
         underway=kept.underway if coordinator is not None else (),
+        lost=_lost(federation),
+        leftovers=tuple(map(str, _left(federation, kept))),
+        restored_unlifted=kept.restored_unlifted,
+        closed=tuple(f"{folder.name}/" for folder in (federation.keys, federation.tls) if _is_closed(folder)),
         exposed=tuple(_exposed(federation)),
         missing_keys=tuple(_missing(federation)),
         ahead=kept.ahead,
@@ -107,8 +115,30 @@ def _certificates(federation: Federation) -> Iterator[Ending]:
         ("authority", "ca.crt", "found a federation anew in time: devices pin this certificate (docs/operations.md)"),
         ("server", "server.crt", "`covey rotate tls`, or restart `covey serve`, which renews it"),
     ):
-        begins, ends = validity(federation.tls / file)
-        yield Ending(name=f"certificate {file}", kind=kind, begins=begins, ends=ends, do=do)
+        with suppress(InputError):  # `_lost` tells of it
+            begins, ends = validity(federation.tls / file)
+            yield Ending(name=f"certificate {file}", kind=kind, begins=begins, ends=ends, do=do)
+
+
+def _lost(federation: Federation) -> dict[str, str]:
+    """Certificates that cannot be read, and why."""
+    found: dict[str, str] = {}
+    for file in ("ca.crt", "server.crt"):
+        try:
+            validity(federation.tls / file)
+        except InputError as error:
+            found[f"certificate {file}"] = str(error).partition(";")[0]
+    return found
+
+
+def _left(federation: Federation, kept: Recorded) -> Iterator[Path]:
+    """What killed backups left where the store and its backups lie."""
+    for folder in dict.fromkeys((federation.home, *kept.saved_in)):
+        yield from leftovers(folder)
+
+
+def _is_closed(folder: Path) -> bool:
+    return folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK)
 
 
 def _signed(roles: tuple[SignedRole, ...]) -> Iterator[Ending]:
@@ -122,11 +152,11 @@ def _signed(roles: tuple[SignedRole, ...]) -> Iterator[Ending]:
 
 def _recorded(federation: Federation, say: Say) -> Recorded:
     """What the store says; one that cannot be read says that it is not sound."""
-    if schema_of(federation.database) != len(MIGRATIONS):
+    if unreadable(federation.database) or schema_of(federation.database) != len(MIGRATIONS):
         return nothing_recorded("")
     try:
         return recorded(federation, say=say)
-    except (sqlite3.Error, InputError) as error:
+    except (sqlite3.Error, CoveyError) as error:
         return nothing_recorded(str(error))
 
 
@@ -160,7 +190,8 @@ def _named(lock: Path) -> int:
 
 def _exposed(federation: Federation) -> Iterator[str]:
     """Secrets that anybody but their owner may read."""
-    for file in sorted([*federation.keys.glob("*"), *federation.tls.glob("*.key")]):
+    folders = ((federation.keys, "*"), (federation.tls, "*.key"))
+    for file in sorted(file for folder, names in folders if not _is_closed(folder) for file in folder.glob(names)):
         if file.stat().st_mode & 0o077:
             yield file.relative_to(federation.home).as_posix()
 
@@ -172,7 +203,7 @@ def _missing(federation: Federation) -> Iterator[str]:
         federation.tls / "server.key",
     ]
     for file in needed:
-        if not file.exists():
+        if not _is_closed(file.parent) and not file.exists():
             yield file.relative_to(federation.home).as_posix()
 
 

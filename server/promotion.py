@@ -1,7 +1,6 @@
 """From a candidate version to a signed release, and back to older weights where that was a mistake."""
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from server.config import Federation
 from server.gating import gate
 from server.records import CampaignRequest, GateVerdict
 from server.releases import publish_release, published_releases, signed_files
-from server.rollout_role import signed_rollout
 from server.rollouts import in_force
 from server.situation import is_under_way
 from server.store import Store
@@ -83,7 +81,9 @@ def publish(
     store.audit("operator", "promote", what, command=command)
     if release.staged:
         percent = way.percent or (task.rollout or RolloutTerms()).stages[0]
-        rollout_duty.begin(federation, store, task, release, percent=percent, shadow=way.shadow, now=now)
+        rollout_duty.begin(
+            federation, store, task, release, percent=percent, shadow=way.shadow, now=now, command=command
+        )
     return release
 
 
@@ -99,6 +99,8 @@ def withdraw(federation: Federation, store: Store, task: Task, release: int, *, 
     if mistake is None:
         raise InputError(f"task {task.name!r} has no release {release}; `covey models` lists them")
     serves = in_force(history, store.rollouts(task.name))
+    if serves is not None and store.version(mistake.version).stage == "withdrawn":
+        raise InputError(f"release {release} was withdrawn already; release {serves.number} is in force")
     if history[-1].version == mistake.version and is_under_way(store, task):
         if serves is None:
             raise ReleaseError(f"release {release} has no earlier one to give way to; `covey rollout halt` stops it")
@@ -119,10 +121,8 @@ def recover(federation: Federation, store: Store, task: Task) -> None:
         if release.number not in known:
             store.add_release(release, ())
             store.audit("coordinator", "recover", f"{task.name}: release {release.number} was signed before a crash")
-    signed, steps = signed_rollout(federation, task.name), store.rollouts(task.name)
-    if signed is not None and signed.number > max((step.rollout.number for step in steps), default=0):
-        rollout_duty.record(store, signed, why="signed before a crash", at=time.time())
-        store.audit("coordinator", "recover", f"{task.name}: rollout {signed.number} was signed before a crash")
+    with rollout_duty.steering(federation):
+        rollout_duty.catch_up(federation, store, task)
 
 
 def _require_fit(task: Task, candidate: ModelVersion) -> None:

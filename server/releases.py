@@ -86,6 +86,10 @@ def publish_release(federation: Federation, release: Release, files: Mapping[str
     with repository.locked():
         targets = repository.targets()
         number = max(_highest(targets), targets.unrecognized_fields.get(LIFTED, 0)) + 1
+        if release.fallback >= number:
+            raise InputError(
+                f"release {number} cannot give way to release {release.fallback}, which is not an older one"
+            )
         folder = f"releases/{release.task}/{number}"
         base, delta = _delta(federation, targets, release.task, files)
         files = {**files, **({DELTA: delta} if delta else {})}
@@ -145,7 +149,7 @@ def refresh_timestamp(federation: Federation) -> bool:
     if not (_is_ageing(repository.timestamp()) or _is_ageing(repository.snapshot()) or _stale_rollout(repository)):
         return False
     with repository.locked():
-        if rollout := _stale_rollout(repository):
+        if _stale_rollout(repository) and (rollout := repository.own_rollout()):
             repository.commit_rollout(rollout)
         elif _is_ageing(repository.snapshot()):
             repository.renew_snapshot()
@@ -154,14 +158,20 @@ def refresh_timestamp(federation: Federation) -> bool:
     return True
 
 
-def renew(federation: Federation) -> None:
-    """Sign every role anew, the root included: a yearly act."""
+def renew(federation: Federation) -> tuple[str, ...]:
+    """Sign every role anew whose keys are here, and return the others; raise `InputError` where an online key is not."""
     repository = Repository(federation)
+    root, targets = repository.has_root_keys(), repository.holds("targets")
     with repository.locked():
-        repository.renew_root()
-        repository.commit(repository.targets())
-        if rollout := repository.rollout():
+        if root:
+            repository.renew_root()
+        if targets:
+            repository.commit(repository.targets())
+        else:
+            repository.renew_snapshot()
+        if rollout := repository.own_rollout():
             repository.commit_rollout(rollout)
+    return tuple(name for name, here in (("root", root), ("targets", targets)) if not here)
 
 
 def renewal_due(federation: Federation) -> datetime:
@@ -230,10 +240,10 @@ def _highest(targets: Targets, task: str | None = None) -> int:
     return max(numbers, default=0)
 
 
-def _stale_rollout(repository: Repository) -> Targets | None:
-    """What the rollout role signs, if it is to be signed anew."""
+def _stale_rollout(repository: Repository) -> bool:
+    """Whether what the rollout role signs is to be signed anew."""
     rollout = repository.rollout()
-    return rollout if rollout and _is_ageing(rollout, role=ROLLOUT) else None
+    return rollout is not None and _is_ageing(rollout, role=ROLLOUT)
 
 
 def _is_ageing(signed: Signed, *, role: str = "") -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from securesystemslib.signer import CryptoSigner, SSlibKey
@@ -42,6 +42,9 @@ from shared.rollout import PATH as ROLLOUT
 S = TypeVar("S", bound=Signed)
 
 ROOT_THRESHOLD = 2
+LISTED = ("targets.json", f"{ROLLOUT}.json")
+"""All that a snapshot of ours lists."""
+
 LIFETIME = {
     "root": timedelta(days=365),
     "targets": timedelta(days=90),
@@ -49,6 +52,17 @@ LIFETIME = {
     "snapshot": timedelta(days=7),
     "timestamp": timedelta(days=1),
 }
+
+
+def rollout_path(task: str) -> str:
+    """The only target of a task that the rollout role may sign."""
+    return f"{ROLLOUT}/{task}.json"
+
+
+def published_tasks(targets: Targets) -> list[str]:
+    """The tasks that the targets sign, by name."""
+    tasks = (PurePosixPath(path) for path in targets.targets if path.startswith("tasks/"))
+    return sorted(path.stem for path in tasks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +85,7 @@ class Repository:
     @contextmanager
     def locked(self) -> Generator[None]:
         """One writer at a time, across processes; the lock goes with the process that holds it."""
-        self.metadata.mkdir(parents=True, exist_ok=True)
+        _make_public(self.federation.repository, "metadata")
         descriptor = os.open(self.federation.repository / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -97,6 +111,16 @@ class Repository:
         """What the rollout role signs now; None where the targets delegate nothing to it yet."""
         meta = self.snapshot().meta.get(f"{ROLLOUT}.json")
         return self._read(f"{meta.version}.{ROLLOUT}.json", Targets) if meta else None
+
+    def own_rollout(self) -> Targets | None:
+        """What the rollout role may go on saying: a document of each published task.
+
+        Whatever else it holds, such as roles of its own, a thief of its key put there: it ends with the next signature.
+        """
+        if (signed := self.rollout()) is None:
+            return None
+        own = {rollout_path(task) for task in published_tasks(self.targets())}
+        return Targets(targets={path: target for path, target in signed.targets.items() if path in own})
 
     def root(self) -> Root:
         """The newest root."""
@@ -135,21 +159,28 @@ class Repository:
         target.unrecognized_fields["custom"] = custom
         folder, _, name = path.rpartition("/")
         file = self.federation.repository / "targets" / folder / f"{target.hashes['sha256']}.{name}"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, body)
+        _make_public(self.federation.repository, f"targets/{folder}")
+        write_whole(file, body, exactly=True)
         targets.targets[path] = target
 
-    def commit(self, targets: Targets) -> None:
+    def commit(self, targets: Targets, *, rollout: Targets | None = None, new_snapshot_key: bool = False) -> None:
         """Sign the targets, a snapshot of them, and the timestamp that makes both count.
 
-        The rollout role is signed too where its key is new: in a repository that had none, or after a rotation.
+        The rollout role is signed too where its key is new: in a repository that had none, or after a rotation. It then
+        says `rollout`, by default what it may go on saying.
+
+        A snapshot forgets roles of other names under a `new_snapshot_key` alone: a device that saw such a role takes no
+        snapshot without it, until the key by which it saw the role counts no more (TUF specification 1.0, section 5.3).
         """
         snapshot = Snapshot(version=1)
         if self.exists():
             targets.version = self.targets().version + self.step
             snapshot = self._next_snapshot()
+        if new_snapshot_key:
+            snapshot.meta = {name: meta for name, meta in snapshot.meta.items() if name in LISTED}
         if self._delegate(targets):
-            self._sign_rollout((self.rollout() if self.exists() else None) or Targets(version=1), snapshot)
+            said = rollout or (self.own_rollout() if self.exists() else None)
+            self._sign_rollout(said or Targets(version=1), snapshot)
         data = self._write(targets, f"{targets.version}.targets.json")
         snapshot.meta["targets.json"] = MetaFile.from_data(targets.version, data, ["sha256"])
         self._commit_snapshot(snapshot)
@@ -186,6 +217,14 @@ class Repository:
                 "put them back for as long as this takes"
             )
         return here
+
+    def has_root_keys(self) -> bool:
+        """Whether enough root keys are here to sign a root."""
+        try:
+            self.root_signers()
+        except InputError:
+            return False
+        return True
 
     def holds(self, name: str) -> bool:
         """Whether a private key is here."""
@@ -236,9 +275,23 @@ class Repository:
         for signer in signing(self.federation.keys, *(signers or (signed.type,))):
             metadata.sign(self._signer(signer), append=True)
         data = metadata.to_bytes()
-        write_whole(self.metadata / name, data)
+        write_whole(self.metadata / name, data, exactly=True)
         return data
 
     def _signer(self, name: str) -> CryptoSigner:
         key = read_key(self.federation.keys, name)
         return CryptoSigner(key, SSlibKey.from_crypto(key.public_key()))
+
+
+def _make_public(repository: Path, folder: str) -> None:
+    """Make a folder below the repository that whoever may enter the federation's directory can read, whatever the umask.
+
+    What is there is left as it is.
+    """
+    repository.mkdir(parents=True, exist_ok=True)
+    path = repository
+    for name in PurePosixPath(folder).parts:
+        path /= name
+        if not path.is_dir():
+            path.mkdir()
+            path.chmod(0o755)

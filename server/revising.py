@@ -47,6 +47,9 @@ def check_map(old: Task, new: Task) -> None:
     """Raise `InputError` where the map of `new` leaves a class or a column of `old` without a word."""
     if new.revises is None or new.revises.revision != old.revision:
         raise InputError(f"revision {new.revision} of {new.name!r} does not say how it revises revision {old.revision}")
+    unknown = [name for name in new.revises.classes if name not in old.label.classes]
+    if unknown:
+        raise InputError(f"[revises.classes] names the classes {unknown}, which revision {old.revision} does not have")
     lost = [name for name in old.label.classes if name not in {*new.label.classes, *new.revises.classes}]
     if lost:
         raise InputError(

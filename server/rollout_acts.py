@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from server.config import Federation
-from server.rollout_duty import OPERATOR, open_stage, sign, sign_halt, steering
+from server.rollout_duty import OPERATOR, held, open_stage, sign, sign_halt
 from server.rollouts import Situation
 from server.situation import look
 from server.stages import following
@@ -63,7 +63,7 @@ def _operated(
 
     `complete` allows a rollout that came to its end, `fresh` one whose canary was never opened.
     """
-    with steering(federation):
+    with held(federation, store, task):
         found = look(store, task, now=time.time())
         if found is None:
             raise InputError(f"no release of {task.name!r} is on its way in stages; `covey promote` starts one")

@@ -13,11 +13,12 @@ from dataclasses import replace
 
 from server.config import Federation
 from server.records import SurveyRequest
-from server.rollout_role import publish_rollout, signed_rollout
+from server.rollout_role import publish_rollout
+from server.rollout_word import keep, newest
 from server.rollouts import Ruling, Situation, decide
 from server.situation import is_under_way, look, window_of
 from server.spending import noise_of
-from server.stages import following, share_of
+from server.stages import following, narrowed, share_of
 from server.store import Store
 from shared.errors import InputError
 from shared.models import Release
@@ -41,6 +42,21 @@ def steering(federation: Federation) -> Generator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def held(federation: Federation, store: Store, task: Task) -> Generator[None]:
+    """Hold the rollouts' lock, with store and repository of one mind about the task."""
+    with steering(federation):
+        catch_up(federation, store, task)
+        yield
+
+
+def catch_up(federation: Federation, store: Store, task: Task) -> None:
+    """Write down what a crash kept from the store, and take back what was not signed here; with the lock held."""
+    if lost := keep(federation, store, task.name):
+        record(store, lost, why="signed before a crash", at=time.time())
+        store.audit(COORDINATOR, "recover", f"{task.name}: rollout {lost.number} was signed before a crash")
+
+
 def steer_all(federation: Federation) -> None:
     """Do what is due for every task's newest release: the coordinator's standing duty."""
     with closing(Store(federation.database)) as store:
@@ -50,10 +66,8 @@ def steer_all(federation: Federation) -> None:
 
 def steer(federation: Federation, store: Store, task: Task, *, now: float | None = None) -> Ruling | None:
     """Decide about a task's newest release and do it; None where nothing is on its way. `now` is Unix time."""
-    if not is_under_way(store, task):
-        return None
-    with steering(federation):
-        found = look(store, task, now=time.time() if now is None else now)
+    with held(federation, store, task):
+        found = look(store, task, now=time.time() if now is None else now) if is_under_way(store, task) else None
         if found is None:
             return None
         ruling = decide(found)
@@ -63,15 +77,17 @@ def steer(federation: Federation, store: Store, task: Task, *, now: float | None
 
 def begin(
     federation: Federation, store: Store, task: Task, release: Release, *, percent: float, shadow: bool,
-    now: float | None = None,
+    now: float | None = None, command: str = "",
 ) -> Rollout:  # fmt: skip
     """Sign the first document of a release that was just staged: its canary."""
     why = f"published: the canary comes first, {percent:g} % of the fleet"
-    with steering(federation):
+    with held(federation, store, task):
         found = look(store, task, now=time.time() if now is None else now)
         if found is None or found.release.number != release.number or found.steps:
             raise InputError(f"release {release.number} of {task.name!r} is on its way already, or is not the newest")
-        return open_stage(federation, store, task, found, percent=percent, why=why, shadow=shadow, actor=OPERATOR)
+        return open_stage(
+            federation, store, task, found, percent=percent, why=why, shadow=shadow, actor=OPERATOR, command=command
+        )
 
 
 def _carry_out(federation: Federation, store: Store, task: Task, found: Situation, ruling: Ruling) -> None:
@@ -85,6 +101,18 @@ def _carry_out(federation: Federation, store: Store, task: Task, found: Situatio
         sign(federation, store, done, why=ruling.why, act="complete", actor=COORDINATOR, at=found.now)
     elif document is not None and ruling.act == "halt":
         sign_halt(federation, store, document, why=ruling.why, actor=COORDINATOR, at=found.now)
+    elif document is not None and ruling.act == "wait":
+        _keep_within(federation, store, document, found)
+
+
+def _keep_within(federation: Federation, store: Store, document: Rollout, found: Situation) -> None:
+    """Devices that enrolled since must not take a stage above its percent."""
+    share = narrowed(found.release, found.fleet, document.share_bp, document.stage_bp)
+    if share < document.share_bp:
+        why = f"devices enrolled: {len(found.fleet)} now, and the stage stays within its {document.stage_bp / 100:g} %"
+        sign(
+            federation, store, replace(document, share_bp=share), why=why, act="narrow", actor=COORDINATOR, at=found.now
+        )
 
 
 def open_stage(
@@ -116,9 +144,13 @@ def sign(
     federation: Federation, store: Store, rollout: Rollout, *, why: str, act: str, at: float, actor: str = OPERATOR,
     command: str = "",
 ) -> Rollout:  # fmt: skip
-    """Sign first, so that a crash in between leaves devices safe; `server.promotion.recover` then writes it down."""
-    before = signed_rollout(federation, rollout.task)
-    signed = publish_rollout(federation, replace(rollout, number=before.number + 1 if before else 1))
+    """Sign first, so that a crash in between leaves devices safe; `catch_up` then writes it down.
+
+    The number follows the store's newest one: what stands in the repository may be unreadable, or another hand's.
+    """
+    before = newest(store.rollouts(rollout.task))
+    last = before.number if before else 0
+    signed = publish_rollout(federation, replace(rollout, number=last + 1), after=last)
     record(store, signed, why=why, at=at)
     detail = f"{signed.task}: release {signed.release}, {signed.share_bp / 100:g} % of the fleet: {why}"
     store.audit(actor, act, detail, command=command)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from server.placing import can_alarm, fewest
 from server.records import DeviceHealth, RolloutStep, SurveyResult
 from server.stages import ROUNDING, following, reached
 from shared.health import FAILING, Verdict
@@ -182,10 +183,11 @@ def tail(failing: int, told: int, probability: float) -> float:
 
 
 def in_force(releases: Sequence[Release], steps: Sequence[RolloutStep]) -> Release | None:
-    """The newest release that is meant for every device: not staged, or completed; None where there is none."""
+    """The newest release that is meant for every device: of no ceiling, and not staged or completed; else None."""
     documents = sorted((step.rollout for step in steps), key=lambda rollout: rollout.number)
     states = {rollout.release: rollout.state for rollout in documents}
-    whole = (one for one in reversed(releases) if not one.staged or states.get(one.number) == "complete")
+    arrived = (one for one in reversed(releases) if not one.staged or states.get(one.number) == "complete")
+    whole = (one for one in arrived if one.ceiling_bp == WHOLE)
     return next(whole, None)
 
 
@@ -194,11 +196,34 @@ def compares(found: Situation) -> bool:
     return found.terms.charged and found.release.fallback > 0 and 0 < len(found.inside) < len(found.fleet)
 
 
+def powerless(found: Situation) -> str:
+    """Why the charged comparison can never stop a stage of this size, and what would; empty where it can."""
+    canary, devices = len(found.inside), len(found.fleet)
+    if not compares(found) or can_alarm(canary, devices):
+        return ""
+    needed = fewest(devices)
+    of = f"{canary} of {_devices(devices)} can never show harm in charged counts"
+    if needed is None:
+        return f"{of}, and in so small a fleet no canary can"
+    return f"{of}: {needed} or more can, a stage of at least {math.ceil(100 * needed / devices)} %"
+
+
+def _is_told(evidence: SurveyResult | None) -> bool:
+    """Whether counts can stand for a release: there is an AUC, and neither it nor a group's gap is untold."""
+    found = evidence.evidence if evidence else ()
+    outcomes = [each for each in found if each.name in {"AUC", "group gap"}]
+    return bool(outcomes) and not any(each.untold for each in outcomes)
+
+
 def _evidence_missing(found: Situation) -> Ruling | None:
-    """Ask for the charged counts, or wait for more outcomes; None where they tell, or nobody wants them."""
-    told = found.evidence is not None and not any(each.untold for each in found.evidence.evidence if each.name == "AUC")
-    if not compares(found) or told:
+    """Ask for the charged counts, or wait for more outcomes; None where they tell, or nobody wants them.
+
+    Counts that could not tell anything are never asked for: they would cost the owners' budgets for nothing.
+    """
+    if not compares(found) or _is_told(found.evidence):
         return None
+    if why := powerless(found):
+        return Ruling(act="wait", why=f"{why}; `covey rollout advance` goes on without, `halt` ends it")
     if len(found.asked) >= MOST_ASKED:
         why = f"charged counts told nothing {MOST_ASKED} times; `covey rollout advance` goes on without, `halt` ends it"
         return Ruling(act="wait", why=why)

@@ -14,7 +14,9 @@ from server.config import Federation
 from server.enroll import make_roster_key, roster_statement
 from server.pki import create_server_certificate
 from server.repository import Repository
-from server.role_keys import NEXT, ROLLOUT_KEY, ROOT_KEYS, make_keys, put_next_in_place
+from server.role_keys import NEXT, ROLE_KEYS, ROLLOUT_KEY, ROOT_KEYS, make_keys, put_next_in_place
+from server.rollout_role import only
+from server.rollout_word import known_documents
 from server.store import Store
 from shared.errors import InputError
 
@@ -46,7 +48,7 @@ def rotate(federation: Federation, store: Store, what: What) -> Rotated:
         return rotate_roster(federation, store)
     with (repository := Repository(federation)).locked():
         if what == "rollout":
-            return _rotate_rollout(repository)
+            return _rotate_rollout(repository, store)
         if what == "root":
             return _rotate_root(repository)
         return _rotate_role(repository, what)
@@ -74,8 +76,9 @@ def rotate_roster(federation: Federation, store: Store) -> Rotated:
 
 def _rotate_role(repository: Repository, role: What) -> Rotated:
     repository.root_signers()
+    _require(repository, but=role)
     make_keys(repository.federation.keys, _next(role))
-    repository.commit(repository.targets())
+    repository.commit(repository.targets(), new_snapshot_key=role == "snapshot")
     _name_in_root(repository, role, [role])
     put_next_in_place(repository.federation.keys, role)
     repository.commit(repository.targets())
@@ -96,15 +99,25 @@ def _rotate_root(repository: Repository) -> Rotated:
     return Rotated(what="root", says=f"{said}: keep root1, root2 and root3 off this machine too, and destroy the old")
 
 
-def _rotate_rollout(repository: Repository) -> Rotated:
-    """The targets name this key themselves, so one commit changes it: no root is needed."""
-    keys = repository.federation.keys
+def _rotate_rollout(repository: Repository, store: Store) -> Rotated:
+    """The targets name this key themselves, so one commit changes it: no root is needed.
+
+    The new key signs what the store knows and nothing that it finds: whoever stole the old one may have signed that.
+    """
+    keys, documents = repository.federation.keys, known_documents(store)
+    _require(repository)
     make_keys(keys, _next(ROLLOUT_KEY))
-    repository.commit(repository.targets())
+    repository.commit(repository.targets(), rollout=only(repository, documents))
     put_next_in_place(keys, ROLLOUT_KEY)
-    if (signed := repository.rollout()) is not None:
-        repository.commit_rollout(signed)
+    repository.commit_rollout(only(repository, documents))
     return Rotated(what="rollout", says="The targets name a new key for rollouts")
+
+
+def _require(repository: Repository, *, but: str = "") -> None:
+    """Raise `InputError` where a key that signs a commit is not here, before any is made; the one that goes may be lost."""
+    for name in ROLE_KEYS:
+        if name != but:
+            repository.public_key(name)
 
 
 def _name_in_root(repository: Repository, role: str, names: Sequence[str]) -> None:

@@ -1,9 +1,13 @@
 """Versions side by side for people who want different things: who is dominated, who wins for whom, and in which words.
 
-A difference within the bounds of both figures is a tie, and ties go to the smaller network: a complex model must earn
-its place. One version dominates another of as many parameters if it is as good in everything and better in something;
-it dominates a larger one if it is worse in nothing, ties counted so. By this no version dominates in a circle, so the
-front is never empty: along a circle parameters never grow, hence stay equal, and plain dominance has none.
+A difference within the bounds of both figures is a tie, and so is one of latency within 5 %, of size within 1 %. Ties go
+to the smaller network: a complex model must earn its place. For a score, each criterion is taken in steps from the best
+figure down: all that tie with the first of a step stand on it, so that noise moves no score. A version that was never
+evaluated ranks behind those that were, wherever accuracy or fairness weighs.
+
+One version dominates another of as many parameters if it is as good in everything and better in something by more than
+a tie; it dominates a larger one if it is worse in nothing, ties counted so. By this no version dominates in a circle, so
+the front is never empty: along a circle parameters never grow, hence stay equal, and plain dominance has none.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +25,9 @@ CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 
 HIGHER: frozenset[Criterion] = frozenset({"accuracy"})
 """Of the others less is better: microseconds, bytes, a gap, epsilon, days of age."""
+
+TIES: dict[Criterion, float] = {"latency": 0.05, "size": 0.01}
+"""Shares by which two figures may differ whatever their bounds say: what a machine's other work and a card's words do."""
 
 ROLES: dict[Role, dict[Criterion, float]] = {
     "operator": {"accuracy": 2, "latency": 2, "size": 1, "freshness": 2},
@@ -75,8 +82,11 @@ def score(entrants: Sequence[Entrant], weights: Weights) -> Scorecard:
         Place(version=each.version, score=_score(each, entrants, weights), dominated_by=dominators(each, entrants))
         for each in entrants
     )
-    ranked = sorted(places, key=lambda place: (-place.score, place.version))
-    winner, why = _winner({each.version: each for each in entrants}, ranked, weights)
+    unjudged = [each.version for each in entrants if _is_unjudged(each, entrants, weights)]
+    ranked = sorted(places, key=lambda place: (place.version in unjudged, -place.score, place.version))
+    winner, why = _winner({each.version: each for each in entrants}, ranked, weights, unjudged)
+    if unjudged:
+        why += f"; never evaluated, hence behind: {', '.join(map(str, unjudged))}"
     return Scorecard(weights=dict(weights), places=tuple(ranked), winner=winner, why=why)
 
 
@@ -102,7 +112,7 @@ def dominates(one: Entrant, other: Entrant) -> bool:
     if one.parameters < other.parameters:
         return not any(_worse(one.figures[name], other.figures[name], name) for name in CRITERIA)
     gains = [_gain(one.figures[name], other.figures[name], name) for name in CRITERIA]
-    return min(gains) >= 0 and max(gains) > 0
+    return min(gains) >= 0 and any(_worse(other.figures[name], one.figures[name], name) for name in CRITERIA)
 
 
 def tied(one: Entrant, other: Entrant, weights: Weights) -> bool:
@@ -118,6 +128,8 @@ def _worse(one: Estimate | None, other: Estimate | None, name: Criterion) -> boo
     """Whether a figure is worse than another whatever their bounds allow; not to know is worse than to know."""
     if one is None or other is None:
         return one is None and other is not None
+    if abs(one.value - other.value) <= TIES.get(name, 0.0) * max(abs(one.value), abs(other.value)):
+        return False
     return one.high < other.low if name in HIGHER else one.low > other.high
 
 
@@ -138,16 +150,41 @@ def _standing(entrant: Entrant, entrants: Sequence[Entrant], name: Criterion) ->
     own = entrant.figures[name]
     if own is None:
         return 0.0
-    values = [figure.value for each in entrants if (figure := each.figures[name])]
-    low, high = min(values), max(values)
-    share = (own.value - low) / (high - low) if high > low else 1.0
-    return share if name in HIGHER or high == low else 1.0 - share
+    steps = _steps([figure for each in entrants if (figure := each.figures[name])], name)
+    here = next(step for step in steps if not _worse(own, step, name))
+    best, worst = steps[0].value, steps[-1].value
+    return (here.value - worst) / (best - worst) if len(steps) > 1 else 1.0
 
 
-def _winner(by_version: Mapping[int, Entrant], ranked: Sequence[Place], weights: Weights) -> tuple[int, str]:
+def _steps(figures: Sequence[Estimate], name: Criterion) -> list[Estimate]:
+    """The first figure of each step, best first: the best of those that are worse than the step before by more than a tie."""
+    rest, steps = list(figures), list[Estimate]()
+    while rest:
+        steps.append(_best(rest, name))
+        rest = [each for each in rest if _worse(each, steps[-1], name)]
+    return steps
+
+
+def _best(figures: Sequence[Estimate], name: Criterion) -> Estimate:
+    """The best value; of equal ones that with the best bounds, so that their order decides nothing."""
+    sign = 1.0 if name in HIGHER else -1.0
+    return max(figures, key=lambda each: (sign * each.value, sign * each.low, sign * each.high))
+
+
+def _is_unjudged(entrant: Entrant, entrants: Sequence[Entrant], weights: Weights) -> bool:
+    """Whether nobody knows how accurate a version is, where that is asked and known of another."""
+    asked = weights.get("accuracy", 0) > 0 or weights.get("fairness", 0) > 0
+    known = any(each.figures["accuracy"] is not None for each in entrants)
+    return asked and known and entrant.figures["accuracy"] is None
+
+
+def _winner(
+    by_version: Mapping[int, Entrant], ranked: Sequence[Place], weights: Weights, unjudged: Sequence[int]
+) -> tuple[int, str]:
     """The best score, or the smallest network that ties with it in everything that weighs."""
     best = by_version[ranked[0].version]
-    equals = [by_version[place.version] for place in ranked if tied(by_version[place.version], best, weights)]
+    judged = [by_version[place.version] for place in ranked if place.version not in unjudged]
+    equals = [each for each in judged or [best] if tied(each, best, weights)]
     simplest = min(equals, key=lambda each: each.parameters)
     if simplest.parameters < best.parameters:
         return simplest.version, (

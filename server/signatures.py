@@ -16,6 +16,7 @@ from tuf.api.serialization import DeserializationError
 from server.config import Federation
 from server.history import SignedRole
 from server.repository import Repository
+from server.rollout_role import strangers, strays
 from shared.errors import CoveyError
 
 TOP = ("root", "targets", "snapshot", "timestamp")
@@ -39,6 +40,7 @@ def complaints(federation: Federation) -> Iterator[str]:
     for file in sorted(repository.metadata.glob("*.json")):
         yield from _wrong_file(file, roots, delegations)
     yield from _broken_chain(repository)
+    yield from _strange_roles(federation)
 
 
 def _wrong_file(file: Path, roots: list[Root], delegations: list[Targets]) -> Iterator[str]:
@@ -104,6 +106,12 @@ def _broken_chain(repository: Repository) -> Iterator[str]:
             yield f"metadata/{name} is missing"
         elif (meta.hashes or {}).get("sha256", sha256(data).hexdigest()) != sha256(data).hexdigest():
             yield f"metadata/{name} is not the file that was signed for: its SHA-256 differs"
+
+
+def _strange_roles(federation: Federation) -> Iterator[str]:
+    """What the online role delegates or signs, and what the snapshot lists, that no coordinator of ours would."""
+    with suppress(CoveyError):  # the chain's own complaints name what cannot be read
+        yield from (*strays(federation), *strangers(federation))
 
 
 def _in_force(repository: Repository) -> Iterator[Path]:

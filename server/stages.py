@@ -32,6 +32,13 @@ def share_of(release: Release, fleet: Sequence[str], percent: float) -> int:
     return min(share, release.ceiling_bp)
 
 
+def narrowed(release: Release, fleet: Sequence[str], share_bp: int, stage_bp: int) -> int:
+    """The share of a stage whose fleet has grown: the same while it reaches no more than its percent, else one that does."""
+    percent = stage_bp * 100 / WHOLE
+    allowed = max(1, math.floor(len(fleet) * percent / 100 + ROUNDING))
+    return share_bp if len(reached(release, share_bp, fleet)) <= allowed else share_of(release, fleet, percent)
+
+
 def following(terms: RolloutTerms, stage_bp: int) -> float | None:
     """The percent of the stage that comes after one of `stage_bp`; None after the last."""
     return next((percent for percent in terms.stages if round(percent * WHOLE / 100) > stage_bp), None)

@@ -113,6 +113,8 @@ def span(name: str, **attributes: Value) -> Generator[Span]:
 def check_file(file: Path) -> Path:
     """The absolute path of a file that spans can be written to; raise `InputError` where they cannot."""
     path = file.absolute()
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; name a file in it, such as {path / 'spans.jsonl'}")
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is no directory, so {path.name} cannot be written there")
     _require_installed()
@@ -123,7 +125,7 @@ def _require_installed() -> None:
     with suppress(ModuleNotFoundError):
         if find_spec("opentelemetry.sdk") and find_spec("opentelemetry.exporter.otlp.proto.http"):
             return
-    raise InputError("tracing needs OpenTelemetry; `pip install 'covey[telemetry]'` adds it")
+    raise InputError("tracing needs OpenTelemetry; `pip install '.[telemetry]'` in Covey's checkout adds it")
 
 
 def _exporters(environment: Mapping[str, str]) -> Generator[Any]:

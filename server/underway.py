@@ -11,6 +11,7 @@ from server.situation import fleet_of, look
 from server.stages import reached, share_of
 from server.store import Store
 from shared.errors import InputError
+from shared.health import FAILING
 from shared.models import Release
 from shared.rollout import WHOLE, RolloutState, chosen
 from shared.tasks import Task
@@ -95,7 +96,10 @@ def _held(found: Situation, stage_bp: int) -> int:
 
 
 def _serving(store: Store, task: Task, releases: list[Release], found: Situation | None) -> tuple[Serving, ...]:
-    """The releases that anybody is meant to run, or says to run, newest first."""
+    """The releases that anybody is meant to run, or says to run, newest first.
+
+    A device speaks for the release that it runs now, and against the one that it is meant to run and cannot.
+    """
     newest, document = releases[-1], found.document if found else None
     fleet, numbers = fleet_of(store), {release.number: release for release in releases}
     meant = Counter(chosen(newest, document, name) for name in fleet)
@@ -104,7 +108,12 @@ def _serving(store: Store, task: Task, releases: list[Release], found: Situation
     runs = {name: latest[name].health.release for name in fleet if name in latest}
     runs |= {d.name: d.release for d in store.devices() if d.name in fleet and d.release in numbers}
     running = Counter(runs.values())
-    said = {(each.device, each.health.release): each.health.verdict for each in told}
+    said = {
+        (each.device, each.health.release): each.health.verdict
+        for each in told
+        if runs.get(each.device) == each.health.release
+        or (each.health.verdict in FAILING and chosen(newest, document, each.device) == each.health.release)
+    }
     return tuple(
         Serving(
             release=number, version=numbers[number].version, meant=meant[number], running=running[number],

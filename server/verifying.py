@@ -11,9 +11,13 @@ from server.config import Federation
 from server.export import export, same_content
 from server.history import History, read_history
 from server.releases import published_releases, signed_body, signed_targets
+from server.rollout_role import is_illegible, signed_rollout
+from server.rollout_word import newest
 from server.store import Store
+from shared import wire
 from shared.errors import CoveyError
-from shared.models import ModelVersion, Release
+from shared.models import Artifact, ModelVersion, Release
+from shared.tasks import Task
 
 Say = Callable[[str], None]
 
@@ -42,12 +46,16 @@ def verify(federation: Federation, store: Store, *, say: Say) -> Verification:
     files = list(_damaged_files(federation))
     say("releases against their versions")
     releases = list(_wrong_releases(federation, store, history))
+    say("tasks")
+    tasks = list(_wrong_tasks(federation, store, history))
+    say("rollouts")
+    rollouts = list(_wrong_rollouts(federation, store))
     return Verification(
         blobs=len(store.blob_sizes()),
         versions=len(history.versions),
         targets=sum(1 for file in (federation.repository / "targets").rglob("*") if file.is_file()),
         releases=len(history.releases),
-        wrong=(*blobs, *rows, *roles, *files, *releases),
+        wrong=(*blobs, *rows, *roles, *files, *releases, *tasks, *rollouts),
     )
 
 
@@ -108,6 +116,42 @@ def _wrong_releases(federation: Federation, store: Store, history: History) -> I
             yield f"release {number} is not the same in the store and in the signed list"
     for release in kept.values():
         yield from _wrong_model(federation, store, history, release)
+
+
+def _wrong_tasks(federation: Federation, store: Store, history: History) -> Iterator[str]:
+    """Tasks that the store does not keep as they were signed: the newest revision, and the one of each release."""
+    try:
+        files = {artifact.path: artifact for artifact in signed_targets(federation)}
+    except CoveyError as error:
+        yield str(error)
+        return
+    for task in store.tasks():
+        yield from _wrong_task(federation, task, files.get(f"tasks/{task.name}.json"), "the signed task file")
+    for release in history.releases:
+        task = history.tasks.get((release.task, release.revision))
+        if task is None:
+            yield f"release {release.number} is of revision {release.revision} of {release.task}, which is not there"
+        elif "task" in release.artifacts:
+            signed = release.artifacts["task"]
+            yield from _wrong_task(federation, task, signed, f"the task file of release {release.number}")
+
+
+def _wrong_task(federation: Federation, task: Task, signed: Artifact | None, where: str) -> Iterator[str]:
+    body = signed_body(federation, signed) if signed else None
+    if body is None or body != wire.to_json(task):
+        yield f"revision {task.revision} of {task.name} in the store is not {where}"
+
+
+def _wrong_rollouts(federation: Federation, store: Store) -> Iterator[str]:
+    """Documents in force that are not the newest one that the store knows."""
+    try:
+        for name in sorted({task.name for task in store.tasks()}):
+            signed, known = signed_rollout(federation, name), newest(store.rollouts(name))
+            if signed != known or is_illegible(federation, name):
+                here, there = (f"document {each.number}" if each else "none" for each in (known, signed))
+                yield f"the rollout of {name} is not the same in the store and in the signed list: {here} and {there}"
+    except CoveyError as error:
+        yield str(error)
 
 
 def _wrong_model(federation: Federation, store: Store, history: History, release: Release) -> Iterator[str]:

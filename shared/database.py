@@ -97,6 +97,9 @@ def copy_whole(source: Path, target: Path, *, progress: Callable[[int, int], Non
         sync(draft)
         draft.replace(target)
         sync(target.parent)
+    except sqlite3.DatabaseError as error:
+        error.add_note(f"{source}, copied to {target.parent}")  # SQLite names no file
+        raise
     finally:
         draft.unlink(missing_ok=True)
 

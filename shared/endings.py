@@ -1,5 +1,6 @@
 """How a command ends when something goes wrong: one line for a person, the trace only for whoever asks for it."""
 
+import errno
 import os
 import sqlite3
 import sys
@@ -10,6 +11,8 @@ from shared.errors import CoveyError
 
 TRACE = "COVEY_TRACE"
 """Set in the environment, it lets an unforeseen error show where it came from."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -24,9 +27,10 @@ def one_line(program: str) -> Generator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except sqlite3.DatabaseError as error:
-        reason = f"one of its databases cannot be read ({error}); put a copy of it back, or look into its log"
+        reason = _of_database(error)
     except OSError as error:
-        reason = f"{error.filename or 'a file'}: {error.strerror or error}"
+        room = "; make room on its disk, then ask again" if error.errno in _FULL else ""
+        reason = f"{error.filename or 'a file'}: {error.strerror or error}{room}"
     except Exception as error:
         if os.environ.get(TRACE):
             raise
@@ -35,3 +39,11 @@ def one_line(program: str) -> Generator[None]:
         return
     sys.stderr.write(f"{program}: {reason}\n")
     raise SystemExit(1)
+
+
+def _of_database(error: sqlite3.DatabaseError) -> str:
+    """SQLite names no file; a full disk is told from a damaged one by its code."""
+    named = f"{error.__notes__[0]}: " if getattr(error, "__notes__", None) else ""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return f"{named}a database could not be written, for its disk is full; make room there, then ask again"
+    return f"{named}one of its databases cannot be read ({error}); put a copy of it back, or look into its log"

@@ -5,11 +5,16 @@ import secrets
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Replace `path` by `data`: readers see the old bytes or the new ones, and a power cut loses neither."""
+def write_whole(path: Path, data: bytes, *, mode: int = 0o644, exactly: bool = False) -> None:
+    """Replace `path` by `data`: readers see the old bytes or the new ones, and a power cut loses neither.
+
+    With `exactly` the umask takes nothing from `mode`: such a file is for everyone who may enter its directory.
+    """
     draft = _draft(path)
     try:
         _write_new(draft, data, mode=mode)
+        if exactly:
+            draft.chmod(mode)
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
@@ -43,7 +48,12 @@ def _draft(path: Path) -> Path:
 
 def _write_new(path: Path, data: bytes, *, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        # A write names no file.
+        error.filename = str(path)
+        raise

@@ -12,8 +12,11 @@ Detector = Literal["psi", "cusum", "adwin"]
 class Gates:
     """What a release must pass before it is signed, and again on each device; 512 MiB of memory unless said.
 
+    Raise `ValueError` for a limit that nothing or everything would meet.
+
     The others hold for a charged evaluation (`Evaluation`), each at `confidence`: what the bound
-    leaves undecided is not passed. `min_recall` is at the threshold that alerts on `alert_rate` of the rows;
+    leaves undecided is not passed. `min_recall` and `max_parity_gap` are at the threshold that alerts on `alert_rate` of
+    the rows, 0.1 unless said;
     `max_group_gap` bounds the AUC of all less that of the worst group, `max_parity_gap` the largest difference of groups' alert rates,
     `max_calibration_error` the mean distance of score and outcome, `max_score_drift` the PSI of scores against the
     parent's, `max_epsilon` the most that the version's plans can have cost a device.
@@ -34,6 +37,21 @@ class Gates:
     max_score_drift: float | None = None
     max_epsilon: float | None = None
     confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse limits outside what their figures can be."""
+        for name in ("min_auc", "min_pr_auc", "min_recall", "alert_rate", "confidence"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1:
+                raise ValueError(f"{name} must lie between 0 and 1, got {value}")
+        for name in ("max_parity_error", "max_calibration_error", "max_group_gap", "max_parity_gap"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {value}")
+        for name in ("max_int8_loss", "max_bytes", "max_latency_us", "max_memory_mb", "max_score_drift", "max_epsilon"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

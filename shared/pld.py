@@ -105,7 +105,7 @@ def _one_step(noise_multiplier: float, sample_rate: float, grid: float) -> "Priv
     try:
         from dp_accounting.pld import privacy_loss_distribution
     except ModuleNotFoundError:
-        raise InputError("this takes dp-accounting; install it with `pip install 'covey[full]'`") from None
+        raise InputError("this takes dp-accounting; `pip install '.[full]'` in Covey's checkout adds it") from None
     return privacy_loss_distribution.from_gaussian_mechanism(
         noise_multiplier, sampling_prob=sample_rate, value_discretization_interval=grid, pessimistic_estimate=True
     )

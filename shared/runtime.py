@@ -30,6 +30,7 @@ def open_model(model: bytes, *, optimized: bool = False, provider: str = CPU) ->
     """
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()  # an application may have imported it before Covey could (`shared/__init__.py`)
     options = _options()
     if optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

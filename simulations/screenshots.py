@@ -19,7 +19,10 @@ from server.tui.watcher import newest
 from shared.errors import InputError
 from simulations.outlines import outlined
 
-PATIENCE_SECONDS, REST_SECONDS = 30.0, 0.3
+PATIENCE_SECONDS, REST_SECONDS = 30.0, 0.1
+WATCHER = "watch_store"
+"""The one worker that never ends."""
+
 LIGHT = "Fleet"
 """The view that is drawn in the light theme too."""
 
@@ -86,7 +89,8 @@ async def _at_rest(pilot: Pilot[None], *, title: str) -> str:
     deadline, before = time.monotonic() + PATIENCE_SECONDS, ""
     while time.monotonic() < deadline:
         await pilot.pause(REST_SECONDS)
-        if (now := pilot.app.export_screenshot(title=title)) == before:
+        now = pilot.app.export_screenshot(title=title)
+        if now == before and not any(worker.is_running for worker in pilot.app.workers if worker.name != WATCHER):
             return now
         before = now
     raise InputError(f"{title} never came to rest")

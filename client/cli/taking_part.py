@@ -8,6 +8,7 @@ import typer
 
 from client.cli.base import DEFAULT_HOME, Home, OfTask, Yes, agree_without_asking, ask
 from client.config import AgentHome
+from shared.errors import Unreachable
 
 
 def join(
@@ -64,6 +65,10 @@ def agree(yes: Yes = False, task: OfTask = None, home: Home = DEFAULT_HOME) -> N
     from client import enrol
 
     place = AgentHome(home).only_task(task)
+    try:
+        enrol.renew_task(place)
+    except Unreachable as error:
+        print(f"{error}\nSo this is the task as it was signed when this device last asked.")
     enrol.agree(place, ask=agree_without_asking if yes else ask)
     print(f"\nagreed: this device takes part in {place.name!r} as it is signed now")
 

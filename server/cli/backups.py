@@ -1,6 +1,7 @@
 """`covey backup`, `covey restore`: a federation in one file, and back."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,15 +33,19 @@ def backup(
         what = f"{target}, {'without' if without_keys else 'with'} keys"
         store.audit("operator", "backup", what, command=command_line(context))
         kept = backups.back_up(federation, target, with_keys=not without_keys, say=teller("copying", quiet=as_json))
+        store.audit("operator", "backed up", what, command=command_line(context))
     if as_json:
         print_json(kept)
         return
     packed = size(target.stat().st_size)
     typer.echo(f"{kept.federation} is saved in {target}: {kept.files} files, {size(kept.bytes)}, packed to {packed}.")
     if kept.with_keys:
-        typer.echo(
-            "It holds every private key: whoever reads it can sign as this federation. Keep it where keys are kept."
+        every = (
+            "every private key"
+            if not kept.keys_away
+            else f"the private keys that are here, not {', '.join(kept.keys_away)}"
         )
+        typer.echo(f"It holds {every}: whoever reads it can sign as this federation. Keep it where keys are kept.")
     else:
         typer.echo("It holds no private key: without copies of keys/ and tls/*.key it cannot be brought back to life.")
 
@@ -56,14 +61,16 @@ def restore(
 ) -> None:
     """Bring a backup back to life in an empty directory (`--home`)."""
     from server import backups
+    from server.lifting import keys_away
 
     command, home = command_line(context), session(context).federation.home
     manifest = backups.restore(file.absolute(), home, say=teller("checking", quiet=as_json))
-    raised = _begin(Federation(home), manifest, lift=lift and manifest.with_keys, command=command)
+    away = keys_away(Federation(home)) if manifest.with_keys else ()
+    raised = _begin(Federation(home), manifest, lift=lift and manifest.with_keys and not away, command=command)
     if as_json:
         print_json({"manifest": manifest, "lifted": raised})
     else:
-        _tell(home, manifest, raised)
+        _tell(home, manifest, raised, away)
 
 
 def _begin(federation: Federation, manifest: Manifest, *, lift: bool, command: str) -> Any:
@@ -79,10 +86,10 @@ def _begin(federation: Federation, manifest: Manifest, *, lift: bool, command: s
         ended = end_runs(store)
         stopped = f"; runs {', '.join(map(str, ended))} end here" if ended else ""
         store.audit("operator", "restore", f"the backup of {made}{stopped}", command=command)
-        return raise_all(federation, store) if lift else None
+        return raise_all(federation, store, command=command) if lift else None
 
 
-def _tell(home: Path, manifest: Manifest, raised: Any) -> None:
+def _tell(home: Path, manifest: Manifest, raised: Any, away: Sequence[str]) -> None:
     typer.echo(
         f"{manifest.federation} is restored in {home}, as it was {ago(manifest.made_at, time.time())}; "
         f"{len(manifest.files)} files are what was backed up."
@@ -90,6 +97,9 @@ def _tell(home: Path, manifest: Manifest, raised: Any) -> None:
     if not manifest.with_keys:
         typer.echo(f"Its private keys are not in it: put them into {home}/keys and {home}/tls first.")
         typer.echo("Then, before it serves: covey renew --lift signs above what devices have seen.")
+    elif away:
+        typer.echo(f"{', '.join(away)} was kept elsewhere: put it back into {home}/keys, then `covey renew --lift`,")
+        typer.echo("which signs above what devices have seen; until then they refuse it.")
     elif raised is None:
         typer.echo("Devices that saw newer signatures refuse it until `covey renew --lift` has signed above those.")
     else:

@@ -77,9 +77,11 @@ def the_task(store: Store, name: str | None) -> Task:
     tasks = store.tasks()
     if name is None and len(tasks) == 1:
         return tasks[0]
-    if name is None and tasks:
+    if name is None and not tasks:
+        raise InputError("there is no task yet; publish one with `covey task FILE`")
+    if name is None:
         raise typer.BadParameter(f"name a task: {', '.join(task.name for task in tasks)}")
-    return store.task(name or "")
+    return store.task(name)
 
 
 def print_json(value: object) -> None:

@@ -99,6 +99,8 @@ def log(
     from server.tree import ASCII, BOXES, tree
 
     with opened(context) as (_, store):
+        if task is not None:
+            store.task(task)
         history = read_history(store)
     lines = tree([v for v in history.versions.values() if task in (None, v.task)], whole=whole)
     if as_json:

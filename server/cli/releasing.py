@@ -1,5 +1,6 @@
 """`covey promote`, `withdraw`, `renew`: the releases that devices run."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from server.store import Store
 from server.underway import under_way
 from shared.errors import InputError
 from shared.models import Release
+from shared.tasks import Task
 
 Probe = Annotated[
     Path | None,
@@ -43,7 +45,9 @@ def promote(
         release = promotion.promote(
             federation, store, task, version, probe=probe, command=command_line(context), way=way
         )
-        reach = _reach(store, release)
+        reach, warning = _reach(store, release), _blind(store, task) if release.staged else ""
+    if warning:
+        typer.echo(f"warning: {warning}; `covey rollout advance` must open the next stage by hand", err=True)
     _show(release, f"Version {version} is release {release.number} of {release.task}{reach}", as_json=as_json)
 
 
@@ -53,19 +57,24 @@ def renew(
         bool, typer.Option("--lift", help="Also rise above what devices saw since a restored backup was made.")
     ] = False,
 ) -> None:
-    """Sign every release role anew, before one expires."""
+    """Sign every release role anew whose keys are here, before one expires."""
     with opened(context) as (federation, store):
         from server import lifting, releases
 
         command = command_line(context)
         if lift:
-            lifting.lift(federation, store)
-        releases.renew(federation)
-        store.audit("operator", "renew", "every release role", command=command)
+            lifting.lift(federation, store, command=command)
+        left = releases.renew(federation)
+        what = f"every role but {' and '.join(left)}" if left else "every role"
+        store.audit("operator", "renew", what, command=command)
         until = releases.renewal_due(federation)
     typer.echo(
-        f"Every role is signed anew. `covey serve` keeps the daily ones fresh; the next renewal is due by {until:%Y-%m-%d}."
+        f"{what.capitalize()} is signed anew. `covey serve` keeps the daily ones fresh; the next renewal is due by {until:%Y-%m-%d}."
     )
+    if left:
+        typer.echo(
+            f"{' and '.join(left).capitalize()} stays as it was: its keys are not in {federation.keys}; put them back and ask again."
+        )
 
 
 def withdraw(
@@ -94,6 +103,15 @@ def _reach(store: Store, release: Release) -> str:
     canary = next(each.meant for each in found.serving if each.release == release.number)
     devices = f"{canary} of {found.devices} devices"
     return f": {devices} first; `covey rollout {release.task}` shows how it fares"
+
+
+def _blind(store: Store, task: Task) -> str:
+    """Why the charged comparison of the first stage can never alarm, in words; empty where it can, or is not asked for."""
+    from server.rollouts import powerless
+    from server.situation import look
+
+    found = look(store, task, now=time.time())
+    return powerless(found) if found else ""
 
 
 def _show(release: Release, said: str, *, as_json: bool) -> None:

@@ -8,7 +8,9 @@ import typer
 
 from server.cli.base import AsJson, ago, command_line, opened, print_json, print_table, the_task
 from server.underway import Serving, StageShown, UnderWay, under_way
+from server.store import Store
 from shared.rollout import Rollout
+from shared.tasks import Task
 
 ACTS = ("pause", "resume", "advance", "halt")
 
@@ -29,8 +31,9 @@ def rollout(
     with opened(context) as (federation, store):
         found = the_task(store, task if act else what)
         if act is not None:
+            paused = _is_paused(store, found)
             signed = _act(act)(federation, store, found, command=command_line(context))
-            _say(act, signed, as_json=as_json)
+            _say(act, signed, lifted=paused and signed.state != "paused", as_json=as_json)
             return
         shown = under_way(store, found)
     if as_json:
@@ -49,7 +52,14 @@ def _act(name: str) -> Callable[..., Rollout]:
     return acts[name]
 
 
-def _say(act: str, signed: Rollout, *, as_json: bool) -> None:
+def _is_paused(store: Store, task: Task) -> bool:
+    from server.rollout_word import newest
+
+    document = newest(store.rollouts(task.name))
+    return document is not None and document.state == "paused"
+
+
+def _say(act: str, signed: Rollout, *, lifted: bool, as_json: bool) -> None:
     if as_json:
         print_json(signed)
         return
@@ -59,7 +69,8 @@ def _say(act: str, signed: Rollout, *, as_json: bool) -> None:
         "advance": "is complete" if signed.state == "complete" else f"goes to {signed.share_bp / 100:g} % of the fleet",
         "halt": "is halted: devices go back to the release before when they next look",
     }
-    typer.echo(f"Release {signed.release} of {signed.task} {says[act]}.")
+    pause = "; its pause is lifted" if act == "advance" and lifted else ""
+    typer.echo(f"Release {signed.release} of {signed.task} {says[act]}{pause}.")
 
 
 def show(found: UnderWay) -> None:

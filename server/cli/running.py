@@ -123,13 +123,21 @@ def survey(
         what += f", and how release {request.shadow} agrees with it" if request.shadow else ""
         run = queue(context, store, read.name, "survey", request, what=what, follow=follow, as_json=as_json)
         if run.state == "finished" and request.shadow and not as_json:
-            typer.echo(f"  They name the same class for a share of {_agreement(store, read, run.id)} of the rows.")
+            typer.echo(f"  {_agreement(store, read, run.id)}")
 
 
-def _agreement(store: Store, task: Task, run: int) -> Estimate | None:
+def _agreement(store: Store, task: Task, run: int) -> str:
     from server.shadow import agreement_of
 
-    return agreement_of(next(each for each in store.surveys(task.name) if each.run_id == run), task)
+    share = agreement_of(next(each for each in store.surveys(task.name) if each.run_id == run), task)
+    return agreement_said(share)
+
+
+def agreement_said(share: Estimate | None) -> str:
+    """How often two releases agree, in a sentence."""
+    if share is None or not share.tells:
+        return "Too few rows stand out of the noise to tell how often they name the same class."
+    return f"They name the same class for a share of {share} of the rows."
 
 
 def stop(

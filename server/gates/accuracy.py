@@ -1,6 +1,7 @@
 """What an evaluation must show: ranking, calibration, and how the worst group fares, each with its bounds."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from server import fairness, metrics
 from server.estimates import CONFIDENCE, Estimate
@@ -46,9 +47,17 @@ def _demands(gates: Gates) -> tuple[Demand, ...]:
 
 
 def _verdict(name: str, side: Side, limit: float, found: Estimate | Gap, note: str) -> GateVerdict:
-    """A gap also says which group is worst, and how many are too small to tell."""
+    """A gap also says which group is worst, and which are too small to tell: it may be one of those, so none is passed."""
     if isinstance(found, Estimate):
         return measured(name, side, limit, found, note=note)
     worst = f"worst {found.worst}; " if found.worst else ""
-    untold = f"; {len(found.untold)} groups are too small to tell" if found.untold else ""
-    return measured(name, side, limit, found.estimate, note=f"{worst}{note}{untold}")
+    verdict = measured(name, side, limit, found.estimate, note=f"{worst}{note}{_left_out(found)}")
+    return replace(verdict, passed=False, undecided=True) if verdict.passed and found.missing else verdict
+
+
+def _left_out(found: Gap) -> str:
+    if found.missing:
+        return f"; too small to tell: {', '.join(found.missing)}"
+    if found.untold:
+        return f"; groups of surely less than {fairness.NEGLIGIBLE:.0%} of the rows are not judged: {', '.join(found.untold)}"
+    return ""

@@ -29,6 +29,7 @@ class Rows:
             keep_before_migrating(Path(path))
             self._db = connect(path, MIGRATIONS)
         self._memory: Memory | None = None
+        self._path = str(path)
 
     def close(self) -> None:
         """Release the file."""
@@ -52,6 +53,9 @@ class Rows:
             return self._db.execute(sql, values)
         except OverflowError:
             raise InputError("a number is too large: the store counts to 9223372036854775807") from None
+        except sqlite3.DatabaseError as error:
+            error.add_note(self._path)  # SQLite names no file
+            raise
 
     def _all(self, sql: str, *values: object) -> list[sqlite3.Row]:
         return self._run(sql, values).fetchall()

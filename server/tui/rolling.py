@@ -244,19 +244,22 @@ def _state(stage_bp: int, most: int, found: Situation) -> StageState:
 
 
 def serving(release: Release, fleet: Sequence[Fares], snapshot: Snapshot) -> Serving:
-    """Who runs a release now; what is said of it counts every approved device that ever told."""
-    approved = {each.device for each in fleet}
+    """Who runs a release now, and what is said of it by those, and by devices that are meant to run it and cannot."""
+    runs, meant = (
+        {each.device for each in fleet if getattr(each, what) == release.number} for what in ("running", "meant")
+    )
     told = {
         each.device: each.health.verdict
         for each in snapshot.health
-        if (each.health.task, each.health.release) == (release.task, release.number) and each.device in approved
+        if (each.health.task, each.health.release) == (release.task, release.number)
+        and (each.device in runs or (each.device in meant and each.health.verdict in FAILING))
     }
     silent = sum(each.running == release.number and each.device not in told for each in fleet)
     said = Counter[str](told.values()) + Counter({NOT_TOLD: silent})
     return Serving(
         release=release,
-        meant=sum(each.meant == release.number for each in fleet),
-        running=sum(each.running == release.number for each in fleet),
+        meant=len(meant),
+        running=len(runs),
         said=dict(said),
     )
 
@@ -283,6 +286,6 @@ def conditions(found: Situation) -> tuple[Condition, ...]:
         Condition(
             state="met" if age >= lasts else "open", words=f"open for {max(0.0, age):.1f} h of at least {lasts:g} h"
         ),
-        *(Condition(state="against" if each.alarm else "met", words=each.says) for each in evidence),
+        *(Condition(state="against" if each.alarm else "open" if each.untold else "met", words=each.says) for each in evidence),
         *([Condition(state="open", words="charged counts of outcomes on both sides")] if compares(found) and not evidence else []),
     )  # fmt: skip

@@ -24,6 +24,8 @@ __all__ = ["Cell", "Column", "Listing", "Order", "Row", "Table"]
 
 MARK, PLAIN = "◆", " "
 """What stands left of a marked row, and of any other."""
+MOST_KEPT = 500
+"""So many drawn lines are kept for when they come into sight again."""
 REARRANGE_SECONDS = 1.0
 """A searched or ordered list is arranged anew this often at most; its rows in sight follow at once."""
 
@@ -85,8 +87,7 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         self._places: dict[str, int] | None = None
         self._arranged_at = 0.0
         self._looks: dict[int, object] = {}
-
-    # -- what there is ---------------------------------------------------------------------------
+        self._strips: dict[str, tuple[object, Strip]] = {}
 
     @property
     def key(self) -> str | None:
@@ -119,8 +120,6 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         """What the row called `key` says; nothing if it is not shown."""
         place = self._place_of(key)
         return {} if place is None else self.listing.fields(self._items[place])
-
-    # -- what it is given ------------------------------------------------------------------------
 
     def show(self, rows: Sequence[Row]) -> None:
         """Replace the rows; the cursor stays with its key."""
@@ -181,8 +180,6 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         if self._places is None:
             self._places = {self.listing.key(item): place for place, item in enumerate(self._items)}
         return self._places.get(key)
-
-    # -- keys ------------------------------------------------------------------------------------
 
     def select(self, key: str) -> None:
         """Put the cursor on the row called `key`, if there is one."""
@@ -249,8 +246,6 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
             self.refresh(Region(0, each + 1 - self.scroll_offset.y, self.size.width, 1))
         self.post_message(self.Highlighted(self, self.listing.key(self._items[place])))
 
-    # -- drawing ---------------------------------------------------------------------------------
-
     def fitting(self) -> Fitted:
         """The columns that fit the present width, as `(index, width)`."""
         return fit(self.columns, self.size.width - 2)
@@ -282,7 +277,18 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
             return Strip([Segment(" " * self.size.width, self.rich_style)])
         item = self._items[place]
         style = self.get_visual_style("table--cursor") if place == self.cursor else self.visual_style
-        return self._strip(self.listing.cells(item), style, MARK if self.listing.key(item) in self.marked else PLAIN)
+        return self._kept(item, (self._looks[y], style, self.size.width), style)
+
+    def _kept(self, item: Any, look: object, style: Style) -> Strip:
+        """A row's line; the same as before where it would look the same, wherever it has been scrolled to."""
+        key = self.listing.key(item)
+        before = self._strips.get(key)
+        if before is None or before[0] != look:
+            if len(self._strips) > MOST_KEPT:
+                self._strips.clear()
+            strip = self._strip(self.listing.cells(item), style, MARK if key in self.marked else PLAIN)
+            before = self._strips[key] = (look, strip)
+        return before[1]
 
     def _strip(self, cells: Sequence[Cell], style: Style, lead: str = PLAIN) -> Strip:
         if not self.size.width:

@@ -93,14 +93,16 @@ def line(*parts: Content | str, gap: str = "") -> Content:
 
 
 def age(seconds: float) -> str:
-    """How long ago, in one unit: `<10 s`, `40 s`, `12 min`, `3 h`, `5 d`.
+    """How long ago, in one unit: `<10 s`, `40 s`, `7 min`, `30 min`, `3 h`, `5 d`.
 
-    Seconds are told in tens, so that a screen on which nothing happens sends next to nothing.
+    Seconds, and minutes from ten on, are told in tens, so that a screen on which nothing happens sends next to nothing.
     """
-    for unit, length in (("d", DAY), ("h", HOUR), ("min", MINUTE)):
+    if seconds < 10:
+        return "<10 s"
+    for unit, length, step in (("d", DAY, 1), ("h", HOUR, 1), ("min", 10 * MINUTE, 10), ("min", MINUTE, 1)):
         if seconds >= length:
-            return f"{int(seconds // length)} {unit}"
-    return f"{int(seconds // 10) * 10} s" if seconds >= 10 else "<10 s"
+            return f"{int(seconds // length) * step} {unit}"
+    return f"{int(seconds // 10) * 10} s"
 
 
 def ago(then: float | None, now: float) -> str:

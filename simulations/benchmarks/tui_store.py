@@ -15,7 +15,7 @@ from shared.tasks import Task, Window, read_task
 
 TASK = Path(__file__).parents[2] / "tasks" / "flights.toml"
 ROUNDS, COHORT, REFUSING = 20, 500, 20
-RESTING = (120.0, 3600.0)
+RESTING = (600.0, 3600.0)
 """Seconds since its devices spoke."""
 
 
@@ -38,7 +38,8 @@ def make(home: Path, devices: int) -> Federation:
         store.enrol(name, name, f"key of {name}".encode() * 8)
         store.set_device_state(name, "approved")
         store.set_installed(name, 1, "self-test passed, 9 µs a prediction")
-    store.touch_devices(dict.fromkeys(fleet, (214000, 388000)), at=time.time() - RESTING[0])
+    for name in fleet:
+        store.touch_device(name, at=time.time() - draw.uniform(*RESTING), bytes_up=214_000, bytes_down=388_000)
     _campaign(store, task, fleet, draw)
     store.close()
     return federation

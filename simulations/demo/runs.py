@@ -8,7 +8,7 @@ from simulations.demo.screen import Screen
 from simulations.demo.stage import Stage
 
 ENDED = ("finished", "stopped", "failed")
-PATIENCE_SECONDS = 900.0
+PATIENCE_SECONDS = 1800.0
 """How long a campaign may take on a machine that has other things to do."""
 
 Traffic = dict[str, int]

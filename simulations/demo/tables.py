@@ -149,4 +149,5 @@ def _figures(report: DemoReport) -> Table:
 def _gap(gap: Gap) -> str:
     """A gap with its bar, whose is the lowest figure, and how many groups are too small to tell."""
     worst = f" (lowest: {gap.worst})" if gap.worst and gap.estimate.tells else ""
-    return f"{gap.estimate}{worst}; {len(gap.untold)} carriers are too small to tell"
+    few = len(gap.untold)
+    return f"{gap.estimate}{worst}; {few} {'carrier is' if few == 1 else 'carriers are'} too small to tell"

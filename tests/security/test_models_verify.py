@@ -10,12 +10,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from releasing import Works, build_works, some_weights
 from trained import campaign
+from tuf.api.metadata import Delegations, MetaFile
 
 from server.export import export, same_content
 from server.promotion import promote
 from server.releases import publish_release, publish_roster, renew
+from server.repository import Repository
+from server.rollout_role import publish_rollout
 from server.verifying import verify
 from shared.errors import ReleaseError
+from shared.rollout import Rollout
 from shared.signing import public_key_bytes
 
 FLIPS = 40
@@ -159,6 +163,50 @@ def swap_the_weights_of_a_version(works: Works) -> str:
     return "release 1 is not an export of the weights of version 4"
 
 
+def sign_a_document_that_the_store_knows_not(works: Works) -> str:
+    """What the holder of the rollout role's key can do."""
+    publish_rollout(works.federation, Rollout(number=7, task="machines", release=2, share_bp=0))
+    return "the rollout of machines is not the same in the store and in the signed list: none and document 7"
+
+
+def forget_a_document(works: Works) -> str:
+    works.store.add_rollout(Rollout(number=7, task="machines", release=2, share_bp=0), why="")
+    return "the rollout of machines is not the same in the store and in the signed list: document 7 and none"
+
+
+def _sign_as_the_role(works: Works, path: str, **changes: object) -> None:
+    repository = Repository(works.federation)
+    rollout = repository.rollout()
+    assert rollout is not None
+    for name, value in changes.items():
+        setattr(rollout, name, value)
+    repository.add(rollout, path, b"\x00", {"number": 1})
+    repository.commit_rollout(rollout)
+
+
+def sign_a_document_that_nobody_can_read(works: Works) -> str:
+    _sign_as_the_role(works, "rollout/machines.json")
+    return "the rollout of machines is not the same in the store and in the signed list"
+
+
+def sign_a_document_of_a_task_to_come(works: Works) -> str:
+    _sign_as_the_role(works, "rollout/later.json")
+    return "the rollout role signs rollout/later.json, which is of no published task"
+
+
+def let_the_role_name_roles(works: Works) -> str:
+    _sign_as_the_role(works, "rollout/machines.json", delegations=Delegations({}, {}))
+    return "the rollout role names roles of its own"
+
+
+def list_a_role_that_is_none_of_ours(works: Works) -> str:
+    repository = Repository(works.federation)
+    snapshot = repository._next_snapshot()
+    snapshot.meta["evil.json"] = MetaFile(1)
+    repository._commit_snapshot(snapshot)
+    return "the snapshot lists evil.json, a role that is none of ours"
+
+
 def drop_a_releases_weights(works: Works) -> str:
     works.store.drop_blobs([works.store.version(4).weights_sha256])
     return "release 1 is of version 4, whose weights were collected"
@@ -167,7 +215,9 @@ def drop_a_releases_weights(works: Works) -> str:
 ATTACKS = (
     lose_a_model, lose_the_snapshot, lose_a_root, put_an_older_targets_in_place, orphan_a_version, forget_a_round,
     forget_the_run, change_a_releases_row, forget_a_release, sign_other_weights, swap_the_weights_of_a_version,
-    drop_a_releases_weights,
+    drop_a_releases_weights, sign_a_document_that_the_store_knows_not, forget_a_document,
+    sign_a_document_that_nobody_can_read, sign_a_document_of_a_task_to_come, let_the_role_name_roles,
+    list_a_role_that_is_none_of_ours,
 )  # fmt: skip
 
 

@@ -14,10 +14,11 @@ from releasing import DirectoryFetcher, Works, build_works
 from staged import here, just_in, roll, stage
 
 from client.inference import Predictor
-from client.updates import fetch_signed
+from client.updates import Updates, fetch_signed
 from server import repository as repository_module
-from server.releases import published_releases
+from server.releases import LIFTED, published_releases
 from server.repository import Repository
+from server.rollout_role import publish_rollout, signed_rollout
 from shared import wire
 from shared.errors import CoveyError, ReleaseError
 from shared.models import Release
@@ -114,6 +115,25 @@ def test_the_roles_key_brings_no_new_task_to_a_device(works: Works) -> None:
         fetch_signed(works.home, "others", fetcher=DirectoryFetcher(works.repository))
 
 
+def test_a_fallback_reaches_no_more_devices_than_its_own_ceiling(works: Works) -> None:
+    """Release 4 was complete, within its ceiling; release 5 gives way to it, and this device stands outside of both."""
+    fourth = stage(works, 4, fallback=2, ceiling_bp=1)
+    assert just_in(fourth) > fourth.ceiling_bp, "this device must stand outside for this test to mean anything"
+    roll(works, fourth, 1, state="complete")
+    fifth = stage(works, 5, fallback=4)
+    roll(works, fifth, 0)
+    assert works.check() is None
+    assert works.serving() == 2
+
+
+def test_a_fallback_without_one_of_its_own_reaches_nobody_outside_its_ceiling(works: Works) -> None:
+    fourth = stage(works, 4, fallback=0, ceiling_bp=1)
+    assert just_in(fourth) > fourth.ceiling_bp
+    stage(works, 5, fallback=4)
+    assert works.check() is None
+    assert works.serving() == 2
+
+
 def test_a_share_above_the_ceiling_counts_as_the_ceiling(works: Works) -> None:
     release = stage(works, 4, fallback=2, ceiling_bp=1)
     assert just_in(release) > release.ceiling_bp, "this device must stand outside for this test to mean anything"
@@ -154,6 +174,60 @@ def an_old_file_under_a_new_hash(works: Works) -> None:
     new.write_bytes(body)
 
 
+def a_fallback_that_was_never_signed(works: Works) -> None:
+    """Only the targets' key can do this, and then by mistake: after a restored backup, numbers leave a gap."""
+    repository = Repository(works.federation)
+    targets = repository.targets()
+    targets.unrecognized_fields[LIFTED] = 100
+    repository.commit(targets)
+    stage(works, 4, fallback=99)
+
+
+def targets_say(works: Works, **changes: object) -> None:
+    """Another mistake of the targets' key: the newest release speaks of something else than its path."""
+    repository, release = Repository(works.federation), newest(works)
+    targets = repository.targets()
+    path = release.artifacts["fp32"].path
+    targets.targets[path].unrecognized_fields["custom"] = wire.encode(release) | changes
+    repository.commit(targets)
+
+
+def a_fallback_to_itself(works: Works) -> None:
+    targets_say(works, fallback=3)
+
+
+def a_fallback_to_a_newer_one(works: Works) -> None:
+    stage(works, 4, fallback=2)
+    targets_say(works, fallback=5)
+
+
+def a_release_of_another_number(works: Works) -> None:
+    targets_say(works, number=4)
+
+
+def a_release_of_another_task(works: Works) -> None:
+    targets_say(works, task="others")
+
+
+BROKEN = [
+    frozen, signed_by_another_key, an_old_document_under_a_new_version, an_old_file_under_a_new_hash,
+    a_fallback_that_was_never_signed, a_fallback_to_itself, a_fallback_to_a_newer_one, a_release_of_another_number,
+    a_release_of_another_task,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", BROKEN, ids=lambda attack: attack.__name__)
+def test_what_does_not_hold_together_leaves_the_device_as_it_was(attack: Callable[[Works], None], works: Works) -> None:
+    attack(works)
+    with pytest.raises(CoveyError):
+        works.check()
+    assert works.serving() == 2
+    assert Predictor(works.home).release == 2
+
+
+# -- what cannot be understood says nothing: a thief of the role's key keeps nobody from what targets sign
+
+
 def a_field_that_nobody_knows(works: Works) -> None:
     say(works, unlock=True)
 
@@ -174,25 +248,50 @@ def no_document_at_all(works: Works) -> None:
     sign(works, "rollout/machines.json", b"\x00")
 
 
-def a_fallback_that_was_never_signed(works: Works) -> None:
-    """Only the targets' key can do this, and then by mistake."""
-    stage(works, 4, fallback=99)
+def one_that_nests_without_end(works: Works) -> None:
+    sign(works, "rollout/machines.json", b"[" * 4000)
 
 
-BROKEN = [
-    frozen, signed_by_another_key, an_old_document_under_a_new_version, an_old_file_under_a_new_hash,
+def one_longer_than_any_document(works: Works) -> None:
+    body = json.dumps({"number": 1, "task": "machines", "release": 3, "share_bp": WHOLE}).encode()
+    sign(works, "rollout/machines.json", body + b" " * 4096)
+
+
+SAYS_NOTHING = [
     a_field_that_nobody_knows, a_share_of_more_than_everybody, a_halt_that_goes_on, a_document_of_another_task,
-    no_document_at_all, a_fallback_that_was_never_signed,
+    no_document_at_all, one_that_nests_without_end, one_longer_than_any_document,
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("attack", BROKEN, ids=lambda attack: attack.__name__)
-def test_what_does_not_hold_together_leaves_the_device_as_it_was(attack: Callable[[Works], None], works: Works) -> None:
+@pytest.mark.parametrize("attack", SAYS_NOTHING, ids=lambda attack: attack.__name__)
+def test_what_cannot_be_understood_says_nothing(attack: Callable[[Works], None], works: Works) -> None:
+    """A staged release gives way to its fallback, and one that targets sign for everybody arrives all the same."""
+    roll(works, newest(works), WHOLE)
+    assert works.check() == 3
     attack(works)
-    with pytest.raises(CoveyError):
-        works.check()
-    assert works.serving() == 2
-    assert Predictor(works.home).release == 2
+    assert works.check() == 2
+    works.publish(seed=9)
+    assert works.check() == 4
+
+
+def test_a_document_longer_than_any_is_not_even_fetched(works: Works) -> None:
+    one_longer_than_any_document(works)
+    fetcher = DirectoryFetcher(works.repository)
+    Updates(works.home, fetcher=fetcher).check()
+    assert not [path for path in fetcher.asked if path.startswith("targets/rollout/")]
+
+
+@pytest.mark.parametrize("attack", SAYS_NOTHING, ids=lambda attack: attack.__name__)
+def test_what_cannot_be_understood_keeps_no_operator_from_halting(
+    attack: Callable[[Works], None], works: Works
+) -> None:
+    roll(works, newest(works), WHOLE)
+    assert works.check() == 3
+    attack(works)
+    halted = Rollout(number=2, task="machines", release=3, share_bp=0, state="halted")
+    publish_rollout(works.federation, halted, after=1)
+    assert signed_rollout(works.federation, "machines") == halted
+    assert works.check() == 2
 
 
 def test_a_rollout_that_was_halted_cannot_be_rolled_back_to_before_the_halt(works: Works) -> None:

@@ -1,28 +1,32 @@
 """Keys change, and devices follow: an old client walks every root, no step in between locks anybody out, old keys count for nothing."""
 
+import json
 import shutil
 import ssl
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from coordinator import Coordinator, covey, free_port, until
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from releasing import Works, build_works
-from tuf.api.metadata import Metadata, Root
+from securesystemslib.signer import CryptoSigner, SSlibKey
+from staged import roll, stage
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile, Root, Snapshot, Targets
 
 from server import rotation
 from server.config import Federation, Settings
 from server.enroll import roster_statement
 from server.founding import found
 from server.releases import refresh_timestamp, renew
-from server.repository import Repository
+from server.repository import LIFETIME, Repository
 from server.role_keys import ROOT_KEYS, make_keys
-from server.rollout_role import publish_rollout
+from server.rollout_role import publish_rollout, signed_rollout
 from server.signatures import complaints
 from server.store import Store
 from shared.errors import InputError, ReleaseError
-from shared.rollout import Rollout
+from shared.rollout import WHOLE, Rollout
 
 ROLES: tuple[rotation.What, ...] = ("targets", "snapshot", "timestamp")
 SIGNING: tuple[rotation.What, ...] = (*ROLES, "rollout", "root")
@@ -88,6 +92,125 @@ def test_the_old_rollout_key_can_halt_nothing(works: Works) -> None:
     publish_rollout(works.federation, Rollout(number=1, task="machines", release=1, share_bp=0, state="halted"))
     with pytest.raises(ReleaseError, match="signed by nobody whom this device trusts"):
         works.check()
+
+
+# -- what a thief of the online keys left behind
+
+
+ONLINE: tuple[rotation.What, ...] = ("rollout", "snapshot", "timestamp")
+
+
+def plant(works: Works, *, delegate: bool = True, **document: object) -> None:
+    """A document, and a role of the thief's own that answers for every task to come, signed with all three online keys."""
+    repository = Repository(works.federation)
+    signed = repository.rollout()
+    assert signed is not None
+    given: dict[str, object] = {"number": 9, "task": "machines", "release": 2, "share_bp": WHOLE}
+    body = json.dumps(given | document).encode()
+    snapshot = repository._next_snapshot()
+    if delegate:
+        _delegate(repository, signed, snapshot, body)
+    else:
+        repository.add(signed, "rollout/machines.json", body, {"number": 9})
+        repository.add(signed, "rollout/later.json", body, {"number": 9})
+    repository._sign_rollout(signed, snapshot)
+    repository._commit_snapshot(snapshot)
+
+
+def _delegate(repository: Repository, signed: Targets, snapshot: Snapshot, body: bytes) -> None:
+    key = Ed25519PrivateKey.generate()
+    signer = CryptoSigner(key, SSlibKey.from_crypto(key.public_key()))
+    role = DelegatedRole("evil", [signer.public_key.keyid], 1, False, paths=["rollout/*"])
+    signed.delegations = Delegations({signer.public_key.keyid: signer.public_key}, {"evil": role})
+    evil = Targets(version=1, expires=signed.expires)
+    repository.add(evil, "rollout/machines.json", body, {"number": 9})
+    metadata = Metadata(evil)
+    metadata.sign(signer)
+    data = metadata.to_bytes()
+    (repository.metadata / "1.evil.json").write_bytes(data)
+    snapshot.meta["evil.json"] = MetaFile.from_data(1, data, ["sha256"])
+
+
+def said_by_the_role(works: Works) -> list[str]:
+    signed = Repository(works.federation).rollout()
+    assert signed is not None
+    return [*sorted(signed.targets), *(signed.delegations.roles or {} if signed.delegations else {})]
+
+
+@pytest.mark.parametrize("looked", [True, False], ids=["a device that saw it", "a device that did not"])
+def test_new_online_keys_evict_a_role_of_the_thiefs_own(works: Works, looked: bool) -> None:
+    plant(works)
+    assert any("names roles of its own (evil)" in line for line in complaints(works.federation))
+    assert any("lists evil.json" in line for line in complaints(works.federation))
+    if looked:
+        assert works.check() is None
+    for what in ONLINE:
+        rotate(works, what)
+    assert said_by_the_role(works) == []
+    assert sorted(Repository(works.federation).snapshot().meta) == ["rollout.json", "targets.json"]
+    stage(works, 2, fallback=1)
+    assert works.check() is None, "the operator signed no document for release 2"
+    works.publish(seed=3)
+    assert works.check() == 3
+
+
+def test_a_new_rollout_key_alone_locks_nobody_out(works: Works) -> None:
+    """A device that saw the thief's role takes no snapshot without it, until the snapshot has a new key as well."""
+    plant(works)
+    assert works.check() is None
+    rotate(works, "rollout")
+    stage(works, 2, fallback=1)
+    assert works.check() is None
+    works.publish(seed=3)
+    assert works.check() == 3
+    assert said_by_the_role(works) == []
+
+
+def test_a_new_rollout_key_signs_what_the_store_knows_and_nothing_else(works: Works) -> None:
+    release = stage(works, 2, fallback=1)
+    own = roll(works, release, 0, state="paused")
+    works.store.add_rollout(own, why="paused by the operator")
+    plant(works, delegate=False)
+    rotate(works, "rollout")
+    assert said_by_the_role(works) == ["rollout/machines.json"]
+    assert signed_rollout(works.federation, "machines") == own
+    assert works.check() is None
+
+
+def test_a_rotation_cut_short_has_signed_nothing_of_the_thiefs(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage(works, 2, fallback=1)
+    plant(works, delegate=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(rotation, "put_next_in_place", _crash)
+        with pytest.raises(Crash):
+            rotate(works, "rollout")
+    assert said_by_the_role(works) == []
+    assert works.check() is None
+
+
+def test_a_document_that_only_the_thief_knows_is_gone_with_the_key(works: Works) -> None:
+    stage(works, 2, fallback=1)
+    plant(works, delegate=False)
+    rotate(works, "rollout")
+    assert said_by_the_role(works) == []
+    assert works.check() is None
+
+
+@pytest.mark.parametrize("act", ["a renewal", "another key", "its standing duty"])
+def test_whatever_signs_the_role_anew_leaves_the_thiefs_role_out(works: Works, act: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(LIFETIME, "rollout", timedelta(days=3) if act == "its standing duty" else LIFETIME["rollout"])
+        plant(works)
+    if act == "its standing duty":
+        assert refresh_timestamp(works.federation)
+    elif act == "another key":
+        key = works.federation.keys / "rollout.key"
+        key.unlink()
+        make_keys(works.federation.keys, "rollout")
+        works.publish(seed=2)
+    else:
+        renew(works.federation)
+    assert said_by_the_role(works) == []
 
 
 def test_old_root_keys_alone_sign_no_further_root(works: Works, tmp_path: Path) -> None:

@@ -130,6 +130,16 @@ def test_a_backup_is_whole_or_absent(federation: Federation, tmp_path: Path, mon
     assert not list(federation.home.glob(".backup*"))
 
 
+def test_what_a_killed_backup_left_goes_with_the_next(federation: Federation, tmp_path: Path) -> None:
+    left = [federation.home / ".backup-ab12cd_x" / "covey.db", tmp_path / ".all.tar.zst.0011aabb"]
+    strange = tmp_path / ".all.tar.zst.notes"
+    left[0].parent.mkdir(mode=0o700)
+    for file in (*left, strange):
+        file.touch(mode=0o600)
+    saved(federation, tmp_path / "all.tar")
+    assert [file.exists() for file in (*left, strange)] == [False, False, True]
+
+
 def test_a_backup_never_replaces_another(federation: Federation, tmp_path: Path) -> None:
     file = saved(federation, tmp_path / "all.tar")
     with pytest.raises(InputError, match="is there already; choose another name"):
@@ -323,6 +333,59 @@ def test_no_noise_is_drawn_twice_after_a_restoration(
         assert "runs 1 end here" in store.audit_log(1, act="restore")[0].detail
     with closing(Store(federation.database)) as store:
         assert store.campaign_key(run) == key
+
+
+def test_a_restoration_without_the_targets_key_says_what_is_left_to_do(
+    federation: Federation, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    safe = (federation.keys / "targets.key").rename(tmp_path / "targets.key")
+    file, home = saved(federation, tmp_path / "all.tar"), tmp_path / "again"
+
+    def typed(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["covey", *words, "--home", str(home)])
+        with pytest.raises(SystemExit) as left:
+            covey_main.main()
+        assert left.value.code == 0
+        return capsys.readouterr().out
+
+    said = typed("restore", str(file))
+    assert f"targets.key was kept elsewhere: put it back into {home}/keys, then `covey renew --lift`" in said
+    root = Repository(Federation(home)).root().version
+    assert root == Repository(federation).root().version
+    safe.rename(home / "keys" / "targets.key")
+    assert "Every role is signed anew" in typed("renew", "--lift")
+    assert Repository(Federation(home)).root().version > root
+    with closing(Store(home / "covey.db")) as store:
+        assert len(store.audit_log(9, act="lift")) == 1
+
+
+def test_a_backup_says_which_keys_it_lacks(federation: Federation, tmp_path: Path) -> None:
+    (federation.keys / "root3.key").unlink()
+    assert back_up(federation, tmp_path / "all.tar", with_keys=True, say=quiet).keys_away == ("root3.key",)
+
+
+def test_targets_are_renewed_without_root_keys(federation: Federation) -> None:
+    for number in (1, 2, 3):
+        (federation.keys / f"root{number}.key").unlink()
+    before = Repository(federation).targets().version
+    assert renew(federation) == ("root",)
+    assert Repository(federation).targets().version == before + 1
+    (federation.keys / "targets.key").unlink()
+    assert renew(federation) == ("root", "targets")
+
+
+def test_what_is_signed_can_be_read_by_others_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        federation = found(tmp_path / "federation", Settings(name="works"))
+        with closing(Store(federation.database)) as store:
+            publish(federation, store, small_task())
+    finally:
+        os.umask(before)
+    public = [path for part in ("metadata", "targets") for path in (federation.repository / part).rglob("*")]
+    assert {path.stat().st_mode & 0o777 for path in public if path.is_file()} == {0o644}
+    assert {path.stat().st_mode & 0o777 for path in public if path.is_dir()} == {0o755}
+    assert (federation.keys / "targets.key").stat().st_mode & 0o777 == 0o600
 
 
 # -- what devices saw since -----------------------------------------------------------------------

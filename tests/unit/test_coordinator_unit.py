@@ -49,5 +49,7 @@ def test_the_command_prints_the_unit_of_this_federation(tmp_path: Path) -> None:
     shown = covey(home, "unit", "--user", "covey")
     assert shown.stdout == systemd(home.resolve(), user="covey")
     assert "WantedBy=default.target" in covey(home, "unit", "--user-unit").stdout
+    forged = covey(home, "unit", "--user", "covey\nExecStartPre=/bin/sh")
+    assert (forged.returncode, forged.stdout, "no user's name" in forged.stderr) == (1, "", True)
     refused = covey(home, "unit", "--user-unit", "--user", "covey")
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)

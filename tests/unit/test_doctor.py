@@ -17,18 +17,10 @@ from machines import small_task
 
 from server.cli.founding import publish
 from server.config import Federation, Settings
-from server.doctor import (
-    Ending,
-    Examined,
-    Finding,
-    Listening,
-    State,
-    Underway,
-    examine,
-    most_urgent,
-    worst,
-)
+from server.doctor import examine, most_urgent, worst
+from server.examined import Ending, Examined, Finding, Listening, State, Underway
 from server.founding import found
+from server.leftovers import occupied
 from server.planning import campaign
 from server.probes import look, packages
 from server.store import Store
@@ -80,10 +72,17 @@ WRONG: dict[str, tuple[dict[str, object], str, State, str, str]] = {
     ),
     "unsound store": ({"unsound": "row 3 missing from index"}, "store's pages", "fail", "row 3 missing", "covey restore"),
     "damaged weights": ({"damaged": ("ab" * 32,)}, "weights", "fail", "1 blob not what", "covey models verify"),
-    "stuck round": (
-        {"underway": (Underway(run=3, task="machines", deadline=300.0, silent=1000.0),)}, "run 3", "fail",
-        "nothing new for 16.7 min", "covey stop 3",
+    "missing store": (
+        {"schema": 0, "read": False, "unreadable": "covey.db is missing"}, "store", "fail", "is missing", "covey restore"
     ),
+    "stuck round": (
+        {"underway": (Underway(run=3, task="machines", deadline=300.0, silent=1000.0, process=77),)}, "run 3", "fail",
+        "nothing new for 16.7 min", "kill 77",
+    ),
+    "lost certificate": ({"lost": {"certificate ca.crt": "is missing"}}, "certificate ca.crt", "fail", "missing", "restore"),
+    "closed folder": ({"closed": ("keys/",)}, "keys", "warn", "keys/ may not be read by you", "ask the operator"),
+    "half a backup": ({"leftovers": ("/mnt/.a.tar.0011aabb",)}, "leftovers", "warn", "/mnt/.a.tar.0011aabb", "covey backup"),
+    "restored, not lifted": ({"restored_unlifted": True}, "restoration", "warn", "they refuse it", "covey renew --lift"),
     "exposed key": ({"exposed": ("keys/root1.key",)}, "keys/root1.key", "fail", "others may read it", "chmod 600"),
     "missing key": ({"missing_keys": ("keys/snapshot.key",)}, "keys/snapshot.key", "fail", "is not here", "put it back"),
     "devices ahead": ({"ahead": {"ada": 9}, "newest_release": 4}, "releases", "warn", "above 4, first ada (9)", "--lift"),
@@ -175,11 +174,42 @@ def run_another_past(federation: Federation) -> None:
         store.set_installed("ada", 40, "")
 
 
+def lose_the_store(federation: Federation) -> None:
+    federation.database.unlink()
+
+
+def empty_the_store(federation: Federation) -> None:
+    federation.database.write_bytes(b"")
+
+
+def overwrite_the_store(federation: Federation) -> None:
+    federation.database.write_bytes(b"a picture of a partridge" * 400)
+
+
+def lose_a_certificate(federation: Federation) -> None:
+    (federation.tls / "ca.crt").unlink()
+
+
+def kill_a_backup(federation: Federation) -> None:
+    (federation.home / ".backup-ab12cd_x").mkdir(mode=0o700)
+
+
+def restore_without_lifting(federation: Federation) -> None:
+    with closing(Store(federation.database)) as store:
+        store.audit("operator", "restore", "the backup of yesterday")
+
+
 SPOILT: dict[str, tuple[Callable[[Federation], None], str, State]] = {
     "exposed key": (expose, "keys/root1.key", "fail"),
     "missing key": (lose_a_key, "keys/timestamp.key", "fail"),
     "damaged weights": (damage_weights, "weights", "fail"),
     "newer store": (be_of_the_future, "store", "fail"),
+    "missing store": (lose_the_store, "store", "fail"),
+    "empty store": (empty_the_store, "store", "fail"),
+    "overwritten store": (overwrite_the_store, "store", "fail"),
+    "lost certificate": (lose_a_certificate, "certificate ca.crt", "fail"),
+    "killed backup": (kill_a_backup, "leftovers", "warn"),
+    "restored, not lifted": (restore_without_lifting, "restoration", "warn"),
     "stranger's signature": (be_signed_by_a_stranger, "signatures", "fail"),
     "clock": (be_ahead_of_the_clock, "clock", "fail"),
     "devices ahead": (run_another_past, "releases", "warn"),
@@ -192,6 +222,31 @@ def test_a_real_federation_is_looked_at(federation: Federation, how: str) -> Non
     assert states(federation).get(name, "ok") == "ok"
     spoil(federation)
     assert states(federation)[name] == state
+
+
+def test_what_lies_in_a_missing_store_is_not_called_sound(federation: Federation) -> None:
+    lose_the_store(federation)
+    for log in federation.home.glob("covey.db-*"):
+        log.unlink()
+    found = {finding.name: finding.what for finding in examine(look(federation, say=lambda _: None))}
+    assert found["store"] == "covey.db is missing"
+    assert {found[name] for name in ("store's pages", "weights", "runs", "backup")} == {"not looked at"}
+    assert not list(federation.home.glob("covey.db*"))
+
+
+def test_a_backup_under_way_is_not_left_over(federation: Federation) -> None:
+    kill_a_backup(federation)
+    with occupied(federation.home / ".backup-ab12cd_x"):
+        assert "leftovers" not in states(federation)
+
+
+def test_an_act_of_saving_counts_once_it_is_done(federation: Federation) -> None:
+    with closing(Store(federation.database)) as store:
+        store.audit("operator", "backup", "/mnt/all.tar, with keys")
+    assert states(federation)["backup"] == "warn"
+    with closing(Store(federation.database)) as store:
+        store.audit("operator", "backed up", "/mnt/all.tar, with keys")
+    assert states(federation)["backup"] == "ok"
 
 
 def test_a_stranger_on_the_port_is_named(federation: Federation) -> None:

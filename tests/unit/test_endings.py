@@ -2,9 +2,12 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from server.store import Store
 from shared.endings import TRACE, one_line
 from shared.errors import InputError
 
@@ -18,6 +21,10 @@ def _raise(error: BaseException) -> None:
     [
         (InputError("the file x is empty"), "covey: the file x is empty\n"),
         (PermissionError(13, "Permission denied", "keys/targets"), "covey: keys/targets: Permission denied\n"),
+        (
+            OSError(28, "No space left on device", "b.tar"),
+            "covey: b.tar: No space left on device; make room on its disk, then ask again\n",
+        ),
         (KeyError("x"), "covey: KeyError ('x'), which nobody foresaw; COVEY_TRACE=1 in the environment shows where\n"),
     ],
 )
@@ -47,6 +54,17 @@ def test_a_way_out_that_was_chosen_is_kept(leave: Callable[[], None]) -> None:
     with pytest.raises((SystemExit, KeyboardInterrupt)) as ended, one_line("covey"):
         leave()
     assert getattr(ended.value, "code", 3) == 3
+
+
+def test_a_full_disk_asks_for_room_and_names_the_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(Store(tmp_path / "covey.db")) as store:
+        store._db.execute("PRAGMA max_page_count = 1")  # pyright: ignore[reportPrivateUsage] - a disk that is full
+        with pytest.raises(SystemExit), one_line("covey"):
+            store.audit("operator", "note", "x" * 4096)
+    said = capsys.readouterr().err
+    assert said.startswith(
+        f"covey: {tmp_path}/covey.db: a database could not be written, for its disk is full; make room"
+    )
 
 
 def test_a_damaged_database_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,8 @@ import pytest
 from counted import TASK, Model, report, strict
 from machines import small_task
 
-from server.evidence import FALSE_ALARM, SETS, compare, least_chance, placements
+from server.evidence import compare, placements
+from server.placing import FALSE_ALARM, SETS, can_alarm, fewest, least_chance
 from server.records import Comparison
 from shared.drift import OUTCOMES, DriftReport
 from shared.tasks import Task

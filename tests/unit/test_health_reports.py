@@ -280,6 +280,36 @@ def test_rule_14_rows_that_put_a_release_aside_change_nothing_that_is_told(works
     assert told(works) == [(2, "serves")], "the accepted one is asked, though it does not answer here"
 
 
+@pytest.mark.parametrize("how", ["die", "hang"])
+def test_rule_14_tuning_what_rows_chose_takes_nothing_from_what_is_told(works: Works, how: str) -> None:
+    """It takes the child down, on one device alone: what that one tells of the look, and when it asks, stays the same."""
+    works.publish(seed=2)
+    works.check()
+    (works.place.releases / "1" / "tuned.json").unlink()
+    later(works, 13)
+    assert fall_back(works.place, 2, "errors") == 1
+    deadline, began = 60.0 if how == "die" else 15.0, time.time()
+    command = [sys.executable, str(LOOKING), str(works.repository), str(works.home.path), f"{how}:update.tuning"]
+    (found,) = run_update(works.home, stopping=Event(), deadline=deadline, command=command).tasks
+    assert (found.release, found.refused, found.reason, found.asked_anew) == (2, 0, "", True)
+    assert found_at(works) >= began
+    assert told(works) == [(2, "serves")]
+    assert attempts.waiting(works.place, 1), "it is remembered here"
+    assert not attempts.waiting(works.place, 2)
+    assert not works.look().asked_anew
+
+
+@pytest.mark.parametrize(("number", "anew"), [(2, True), (1, False)])
+def test_rule_14_a_crash_is_told_of_what_this_device_was_told_to_run(works: Works, number: int, anew: bool) -> None:
+    works.publish(seed=2)
+    works.check()
+    attempts.begin(works.place, number)
+    command = [sys.executable, "-c", "raise SystemExit(9)"]
+    (found,) = run_update(works.home, stopping=Event(), command=command).tasks
+    assert (found.release, found.refused, found.asked_anew) == (2, 0, anew)
+    assert told(works) == [(2, "crashed" if anew else "serves")]
+
+
 def test_rule_14_an_owner_who_switched_health_off_has_nothing_asked(works: Works) -> None:
     works.home.settings_file.write_text("health = false\n" + works.home.settings_file.read_text())
     later(works, 13)

@@ -60,7 +60,7 @@ def test_a_release_says_which_rows_its_run_asked_for(works: Works) -> None:
 GATES = {
     "size: expected at most 100 bytes": Gates(max_bytes=100),
     "int8 loss: expected at most 1e-09": Gates(max_int8_loss=1e-9),
-    "parity with torch: expected at most -1": Gates(max_parity_error=-1.0),
+    "parity with torch: expected at most 0": Gates(max_parity_error=0.0),
     "latency: expected at most 0.001 us": Gates(max_latency_us=0.001),
 }
 

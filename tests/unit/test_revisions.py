@@ -1,5 +1,6 @@
 """A task's next revision: old rows read through its map, kept weights carried over, and the old release goes on serving."""
 
+import ctypes
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from machines import machine_rows, small_task
 from releasing import build_works
 
 from client.dataset import read_columns
+from client.explanation import explain
 from client.inference import Predictor
+from client.prepare import FieldError, Preparer
 from client.served import class_of
 from server.cli.founding import publish
 from server.promotion import promote
@@ -25,6 +28,7 @@ from shared.architecture import initial_weights, size, split
 from shared.errors import ContractError, InputError, ReleaseError
 from shared.features import Category, Number, encode_columns
 from shared.lifecycle import Gates, Revision
+from shared.privacy import PrivacyBudget
 from shared.revisions import UNKNOWN
 from shared.tasks import Architecture, Classes, Levels, Task, Threshold, Window
 
@@ -361,3 +365,22 @@ def test_rule_10_a_revision_makes_no_past_survey_cheaper(tmp_path: Path) -> None
     assert len(survey_events(run, NEW)) == 2
     with pytest.raises(InputError, match="was revised since"):
         plan_survey(1, NEW, priced)
+
+
+def test_an_application_may_go_on_calling_a_column_as_before(tmp_path: Path) -> None:
+    task = small_task(
+        revision=2,
+        features=(OLD.features[0], Category(name="place", values=("north", "south"))),
+        revises=Revision(revision=1, columns={"place": ("site",)}),
+    )
+    ready = Preparer(task)
+    row = (ctypes.c_float * len(task.numbers))()
+    assert ready.fill(row, {"load": 0.5, "site": "south"}) == ["south"]
+    assert ready.fill(row, {"load": 0.5, "place": "north"}) == ["north"]
+    with pytest.raises(FieldError, match="sight"):
+        ready.fill(row, {"load": 0.5, "sight": "south"})
+
+
+def test_an_owner_reads_how_older_rows_are_read() -> None:
+    budget = PrivacyBudget(epsilon=4.0, delta=1e-5)
+    assert "'late' became 'late' or 'very late'" in explain(NEW, budget=budget, data="rows.csv").replace("\n", " ")

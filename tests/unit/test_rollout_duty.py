@@ -19,7 +19,7 @@ from shared import wire
 from shared.drift import DriftReport
 from shared.errors import InputError, ReleaseError
 from shared.lifecycle import RolloutTerms
-from shared.rollout import WHOLE, Rollout
+from shared.rollout import WHOLE, Rollout, draw
 
 CHARGED = RolloutTerms(stages=(20.0, 100.0), period_hours=1.0, charged=True)
 
@@ -337,3 +337,19 @@ def test_how_long_a_release_took_to_arrive_is_read_off_what_devices_said(fleet: 
     assert found.seconds >= 0
     later = time_to_share(fleet.store, fleet.release, since=fleet.release.published_at + 1e9)
     assert later.seconds == 0
+
+
+def test_devices_that_enrol_later_do_not_take_a_canary_above_its_percent(tmp_path: Path) -> None:
+    fleet = build_fleet(tmp_path)
+    fleet.promote(1, Way(everyone=True))
+    fleet.promote(2, Way(percent=5.0))
+    assert len(fleet.inside) == 1
+    low = [name for name in map("late-{}".format, range(2000)) if draw(fleet.release, name) < fleet.document.share_bp]
+    for name in low[:4]:
+        fleet.store.add_invitation(name, 4e9)
+        fleet.store.enrol(name, name, name.encode())
+        fleet.store.set_device_state(name, "approved")
+    assert len(fleet.inside) == 5
+    fleet.pass_(hours=0.1)
+    assert len(fleet.inside) == 1
+    assert acts(fleet)[0] == ("coordinator", "narrow")

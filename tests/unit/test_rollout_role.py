@@ -12,7 +12,7 @@ from releasing import Works, build_works
 from staged import just_in, roll, stage
 
 from server import repository as repository_module
-from server.releases import publish_release, publish_task, refresh_timestamp, renew
+from server.releases import publish_release, publish_task, published_releases, refresh_timestamp, renew
 from server.repository import Repository
 from server.rollout_role import publish_rollout, signed_rollout
 from shared import wire
@@ -129,6 +129,13 @@ def test_a_document_that_targets_or_the_last_one_forbid_is_refused(
     with pytest.raises(InputError, match=REFUSED[draft]):
         publish_rollout(works.federation, rollout)
     assert signed_rollout(works.federation, "machines") == before
+
+
+@pytest.mark.parametrize("fallback", [2, 3], ids=["to itself", "to a newer one"])
+def test_a_release_that_gives_way_to_no_older_one_is_refused(works: Works, fallback: int) -> None:
+    with pytest.raises(InputError, match=f"release 2 cannot give way to release {fallback}, which is not an older one"):
+        stage(works, 2, fallback=fallback)
+    assert len(published_releases(works.federation, "machines")) == 1
 
 
 def test_each_task_has_a_document_of_its_own(works: Works, staged: Release) -> None:

@@ -10,7 +10,7 @@ from machines import small_task
 
 from server.records import Comparison, DeviceHealth, RolloutStep, SurveyResult
 from server.rollouts import BAD_LUCK, MOST_ASKED, Ruling, Situation, decide, in_force, tail
-from server.stages import following, reached, share_of
+from server.stages import following, narrowed, reached, share_of
 from shared.health import FAILING, Health, Verdict
 from shared.lifecycle import RolloutTerms
 from shared.models import Release
@@ -99,6 +99,20 @@ def test_a_later_stage_holds_the_devices_of_the_earlier_one(names: list[str], lo
     offered = release()
     earlier, later = (set(reached(offered, share_of(offered, names, percent), names)) for percent in (low, high))
     assert earlier <= later
+
+
+@given(NAMES, NAMES, st.floats(0.5, 99.0))
+def test_a_fleet_that_grows_never_takes_a_stage_above_its_percent(
+    names: list[str], more: list[str], percent: float
+) -> None:
+    begun = share_of(release(), names, percent)
+    grown = sorted({*names, *more})
+    share = narrowed(release(), grown, begun, round(percent * WHOLE / 100))
+    within = len(reached(release(), share, grown))
+    alike = [draw(release(), name) for name in grown]
+    assume(len(set(alike)) == len(alike))
+    assert share <= begun
+    assert within <= max(1, int(len(grown) * round(percent * 100) / WHOLE + 1e-9))
 
 
 def test_the_last_stage_is_the_whole_fleet_and_no_share_exceeds_the_ceiling() -> None:
@@ -287,3 +301,5 @@ def test_the_release_in_force_is_the_newest_that_is_meant_for_all() -> None:
     assert in_force([first, second], [step(2, "rolling")]) == first
     assert in_force([first, second, third], [step(2, "complete"), step(3, "rolling")]) == second
     assert in_force([first, second, third], [step(2, "halted", 2), step(2, "complete", 1)]) == first
+    assert in_force([first, replace(second, ceiling_bp=WHOLE - 1)], [step(2, "complete")]) == first
+    assert in_force([first, replace(second, ceiling_bp=WHOLE - 1, staged=False)], []) == first
