@@ -191,5 +191,7 @@ def _winner(
             f"version {best.version} scores highest, but version {simplest.version} ties with it in everything that weighs "
             f"here and has {simplest.parameters:,} parameters instead of {best.parameters:,}: the simpler one wins"
         )
-    rest = f"; {len(equals) - 1} others tie with it and are no simpler" if len(equals) > 1 else ""
+    more = len(equals) - 1
+    others = "1 other ties with it and is" if more == 1 else f"{more} others tie with it and are"
+    rest = f"; {others} no simpler" if more else ""
     return best.version, f"version {best.version} scores highest{rest}"

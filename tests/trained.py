@@ -49,14 +49,22 @@ def commit(works: Works, run: int, number: int, base: int, window: Window = JANU
 
 
 def evaluate(
-    works: Works, version: int, *, rows: int = 4000, edge: float = 3.0, run: int = 0, noise: float = 2.0
-) -> EvaluationResult:
-    """An evaluation in which each group has as many rows, and scores of the last class lean up as `edge` grows."""
+    works: Works, version: int, *, rows: int = 4000, edge: float = 3.0, run: int = 0, noise: float = 2.0,
+    sizes: tuple[float, ...] = (), blind: bool = False,
+) -> EvaluationResult:  # fmt: skip
+    """An evaluation in which scores of the last class lean up as `edge` grows.
+
+    Each group has as many rows, unless `sizes` says its share; with `blind`, rows of the first one score low whatever
+    their class.
+    """
     lean = np.linspace(-1, 1, BINS)
     shares = np.stack([np.exp(-edge * lean), np.exp(edge * lean)])
     shares /= shares.sum(axis=1, keepdims=True)
     groups = len(groups_of(works.task))
-    counts = np.broadcast_to(rows / groups / 2 * shares, (groups, 2, BINS))
+    each = np.array(sizes or [1 / groups] * groups)
+    counts = rows / 2 * each[:, None, None] * shares
+    if blind:
+        counts[0, 1] = counts[0, 0]
     result = EvaluationResult(
         run_id=run or 100 + version, task=works.task.name, revision=works.task.revision, version=version, window=JANUARY,
         devices=3, score_bins=BINS,

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from server.cli.base import AsJson, ago, command_line, opened, print_json, print_table, the_task
-from server.underway import Serving, StageShown, UnderWay, under_way
 from server.store import Store
+from server.underway import Serving, StageShown, UnderWay, under_way
 from shared.rollout import Rollout
 from shared.tasks import Task
 

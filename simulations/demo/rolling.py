@@ -44,13 +44,13 @@ class RolloutLine:
 def follow(stage: Stage, screen: Screen, task: Task, release: int, *, seen: Callable[[], object]) -> RolloutLine:
     """Wait until the newest release is complete or halted, and every device runs what it then should.
 
-    `seen` is called again and again meanwhile.
+    `seen` is called again and again meanwhile, and once when all is over.
     """
 
     def ended() -> bool:
-        seen()
         found = under_way(stage.store, task)
         screen.say(_words(found))
+        seen()
         return found.state in ENDED and _settled(found)
 
     stage.wait(f"the end of release {release}'s rollout", ended, seconds=ROLLOUT_SECONDS)

@@ -18,7 +18,7 @@ def show(report: DemoReport, console: Console) -> None:
     console.print(
         "Exact AUC and each device's spend were read by this demo from its own copy of the data and from the devices' "
         "ledgers; no device reports them. Counted AUC is what the coordinator knows: noisy counts, charged to the "
-        "ledgers, in twenty bins of the score, where rows in one bin are tied.",
+        "ledgers, in bins of the score, where rows in one bin are tied.",
         style="dim",
     )
 

@@ -121,6 +121,16 @@ def put_an_older_targets_in_place(works: Works) -> str:
     return f"{files[-1].name} is not the file that was signed for"
 
 
+def change_the_task(works: Works) -> str:
+    works.store._do("UPDATE tasks SET body = replace(body, ?, ?)", works.task.title, "another question")
+    return "revision 1 of machines in the store is not the signed task file"
+
+
+def change_the_task_of_a_release(works: Works) -> str:
+    works.store._do("UPDATE tasks SET body = replace(body, ?, ?)", works.task.title, "another question")
+    return "revision 1 of machines in the store is not the task file of release 2"
+
+
 def orphan_a_version(works: Works) -> str:
     works.store._do("UPDATE versions SET parent = 99 WHERE number = 3")
     return "version 3 names version 99 as its parent, which is not there"

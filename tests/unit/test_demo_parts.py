@@ -36,9 +36,9 @@ def test_the_demos_task_is_the_flights_own_but_for_what_the_story_needs(tmp_path
     own, found = read_task(TASK_FILE), read_task(write(tmp_path, today=date(2026, 3, 1)))
     assert own.evaluation
     assert found == replace(
-        own, groups=("carrier",), evaluation=replace(own.evaluation, noise_multiplier=4.0),
+        own, groups=("carrier",), evaluation=replace(own.evaluation, noise_multiplier=4.0, score_bins=40),
         gates=Gates(min_auc=0.58, max_epsilon=5.0, alert_rate=0.2),
-        rollout=RolloutTerms(stages=(25.0, 100.0), period_hours=0.001), retraining=found.retraining,
+        rollout=RolloutTerms(stages=(25.0, 100.0), period_hours=0.001, min_reporting=1.0), retraining=found.retraining,
     )  # fmt: skip
     assert found.retraining
     assert found.retraining.ask_first

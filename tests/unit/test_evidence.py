@@ -102,7 +102,34 @@ def test_one_device_of_ten_can_never_alarm() -> None:
     canary, control = both(10, Model(apart=-3.0), devices=10, canary=1, rows=400)
     auc = compare(TASK, canary, control)[0]
     assert auc.chance == least_chance(1, 10) == 0.1
-    assert not auc.alarm
+    assert (auc.alarm, auc.untold) == (False, True)
+    assert auc.says.endswith("1 of 10 devices can never show harm")
+
+
+def test_the_smallest_canary_that_can_alarm() -> None:
+    assert [fewest(devices) for devices in (8, 9, 14, 15, 100)] == [None, 4, 3, 2, 1]
+    assert can_alarm(2, 15)
+    assert not can_alarm(2, 14)
+    assert not can_alarm(15, 15)
+
+
+def test_a_group_that_is_too_small_leaves_its_gap_untold() -> None:
+    sides = both(11, Model(), rows=900)
+    assert not compare(TASK, *sides)[1].untold, "nobody is of the third group, surely less than 2 % of the rows"
+    few = tuple(tuple(some_are_elsewhere(each) for each in side) for side in sides)
+    gap = compare(TASK, *few)[1]
+    assert (gap.name, gap.untold, gap.alarm) == ("group gap", True, False)
+    assert gap.says.endswith("too few outcomes to tell of other")
+
+
+def some_are_elsewhere(report: DriftReport) -> DriftReport:
+    """With a score of rows of the third group, fewer than stand out of the noise."""
+    counts = [
+        replace(each, counts=(*each.counts[:-20], *(count + 1.0 for count in each.counts[-20:])))
+        if each.name == OUTCOMES else each
+        for each in report.histograms
+    ]  # fmt: skip
+    return replace(report, histograms=tuple(counts))
 
 
 def test_every_set_is_looked_at_once_or_a_sample_of_them_with_the_observed_one() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from machines import small_task
 
-from shared.lifecycle import Evaluation, Retraining, Revision, RolloutTerms
+from shared.lifecycle import Evaluation, Gates, Retraining, Revision, RolloutTerms
 from shared.rollout import Rollout
 
 
@@ -15,6 +15,15 @@ from shared.rollout import Rollout
         (lambda: Evaluation(noise_multiplier=0.0), "noise_multiplier must be positive"),
         (lambda: Evaluation(noise_multiplier=float("nan")), "noise_multiplier must be positive"),
         (lambda: Evaluation(noise_multiplier=1.0, score_bins=1), "score_bins"),
+        (lambda: Gates(min_auc=1.0), "min_auc must lie between 0 and 1"),
+        (lambda: Gates(min_recall=float("nan")), "min_recall must lie between 0 and 1"),
+        (lambda: Gates(alert_rate=0.0), "alert_rate must lie between 0 and 1"),
+        (lambda: Gates(confidence=95.0), "confidence must lie between 0 and 1"),
+        (lambda: Gates(max_group_gap=-0.1), r"max_group_gap must lie in \[0, 1\]"),
+        (lambda: Gates(max_parity_gap=10.0), r"max_parity_gap must lie in \[0, 1\]"),
+        (lambda: Gates(max_epsilon=0.0), "max_epsilon must be positive"),
+        (lambda: Gates(max_score_drift=-1.0), "max_score_drift must be positive"),
+        (lambda: Gates(max_bytes=0), "max_bytes must be positive"),
         (lambda: RolloutTerms(stages=()), "stages must rise"),
         (lambda: RolloutTerms(stages=(10.0, 10.0, 100.0)), "stages must rise"),
         (lambda: RolloutTerms(stages=(10.0, 90.0)), "to 100 percent"),

@@ -121,7 +121,18 @@ def test_log_draws_a_line_a_campaign_and_its_branches(run: Run) -> None:
     assert run("models", "log", "--ascii")[1] == LOG.replace("○", "o").replace("├─", "|-").replace("●", "*")
     assert len(run("models", "log", "--all")[1].splitlines()) == 6
     assert [len(line["members"]) for line in json.loads(run("models", "log", "--json")[1])] == [1, 2, 1, 2]
-    assert "There is no version yet" in run("models", "log", "others")[1]
+    assert run("models", "log", "nosuch")[0::2] == (
+        1,
+        "covey: no task is called 'nosuch'; publish one with `covey task FILE`\n",
+    )
+
+
+def test_what_was_collected_is_not_evaluated(run: Run) -> None:
+    run("models", "gc", "--yes")
+    code, _, err = run("evaluate", "2", "--detach")
+    assert (code, err) == (
+        1, "covey: the weights of version 2 were collected by `covey models gc`, so it cannot be evaluated\n"
+    )  # fmt: skip
 
 
 def test_card_is_markdown(run: Run) -> None:

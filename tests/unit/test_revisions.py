@@ -237,8 +237,12 @@ def test_another_network_starts_anew() -> None:
             small_task(revision=2, label=LATE, revises=Revision(revision=1, columns={"load": ("weight",)})),
             r"names the columns \['weight'\]",
         ),
+        (
+            small_task(revision=2, label=LATE, revises=Revision(revision=1, classes={"tardy": ("late",)})),
+            r"names the classes \['tardy'\], which revision 1 does not have",
+        ),
     ],
-    ids=["no-map", "other-revision", "lost-class", "new-column", "unknown-source"],
+    ids=["no-map", "other-revision", "lost-class", "new-column", "unknown-source", "unknown-class"],
 )
 def test_a_map_that_leaves_something_without_a_word_is_refused(new: Task, why: str) -> None:
     with pytest.raises(InputError, match=why):

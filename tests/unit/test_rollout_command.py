@@ -9,6 +9,7 @@ from rolling import Fleet, build_fleet
 
 from server import __main__ as covey_main
 from server.promotion import Way
+from shared.lifecycle import RolloutTerms
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -72,6 +73,42 @@ def test_an_act_is_signed_said_and_kept_with_its_command(act: str, fleet: Fleet,
     assert f"rollout {act} machines" in entry.command
 
 
+def test_advancing_a_paused_rollout_says_that_the_pause_is_lifted(fleet: Fleet, run: Run) -> None:
+    fleet.promote(2)
+    run("rollout", "pause")
+    assert run("rollout", "advance")[1].rstrip().endswith("of the fleet; its pause is lifted.")
+    assert run("rollout", "advance")[1].rstrip().endswith("of the fleet.")
+
+
+def test_devices_speak_for_the_release_that_they_run(fleet: Fleet, run: Run) -> None:
+    everyone = [device.name for device in fleet.store.devices()]
+    fleet.say(everyone)
+    fleet.promote(2)
+    served, failed = fleet.inside
+    fleet.now += 60
+    fleet.say([served])
+    fleet.say([failed], "refused")
+    serving = json.loads(run("rollout", "machines", "--json")[1])["serving"]
+    assert [(each["release"], each["said"]) for each in serving] == [
+        (2, {"serves": 1, "refused": 1}),
+        (1, {"serves": 18}),
+    ]
+
+
+def test_promoting_warns_where_charged_counts_can_never_alarm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = build_fleet(tmp_path / "few", terms=RolloutTerms(stages=(5.0, 100.0), charged=True))
+    few.promote(1, Way(everyone=True))
+    monkeypatch.setattr("sys.argv", ["covey", "promote", str(few.version(2)), "--home", str(few.federation.home)])
+    with pytest.raises(SystemExit):
+        covey_main.main()
+    assert capsys.readouterr().err == (
+        "warning: 1 of 20 devices can never show harm in charged counts: 2 or more can, a stage of at least 10 %; "
+        "`covey rollout advance` must open the next stage by hand\n"
+    )
+
+
 def test_a_paused_rollout_is_resumed_in_json(fleet: Fleet, run: Run) -> None:
     fleet.promote(2)
     assert run("rollout", "pause")[0] == 0
@@ -102,3 +139,5 @@ def test_withdrawing_what_is_on_its_way_halts_it(fleet: Fleet, run: Run) -> None
     fleet.promote(2)
     assert "Release 2 is withdrawn; version 2 is in force as release 1" in run("withdraw", "2")[1]
     assert fleet.document.state == "halted"
+    status, _, said = run("withdraw", "2")
+    assert (status, said) == (1, "covey: release 2 was withdrawn already; release 1 is in force\n")

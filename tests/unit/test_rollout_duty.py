@@ -276,7 +276,7 @@ def count(fleet: Fleet, canary: Model, *, silent: int = 0) -> None:
     reports: dict[str, DriftReport] = {}
     for name in sorted(plans)[silent:]:
         model = canary if plans[name].release == fleet.release.number else Model()
-        answer = report(random, model, task=fleet.task, rows=300)
+        answer = report(random, model, task=fleet.task, rows=900)
         reports[name] = DriftReport(run_id=run.id, release=plans[name].release, histograms=answer.histograms)
     try:
         conclude(fleet.store, fleet.task, plan, fleet.release, plans, reports)

@@ -269,6 +269,25 @@ def test_counts_that_tell_nothing_open_nothing_and_are_asked_for_again() -> None
     assert decide(situation(terms=CHARGED, evidence=undecided, asked=(BEGAN + 24 * HOUR,), hours=49.0)).act == "ask"
 
 
+def test_a_group_whose_gap_is_untold_opens_nothing_and_neither_does_an_empty_comparison() -> None:
+    told = evidence(alarm=False)
+    gap = replace(told.evidence[0], name="group gap", untold=True)
+    for found in (replace(told, evidence=(*told.evidence, gap)), replace(told, evidence=())):
+        assert decide(situation(terms=CHARGED, evidence=found)).act == "ask"
+
+
+def test_a_canary_that_can_never_alarm_is_not_asked_and_opens_nothing_by_itself() -> None:
+    ruling = decide(situation(terms=CHARGED, devices=10))
+    assert ruling.act == "wait"
+    assert ruling.why == (
+        "1 of 10 devices can never show harm in charged counts: 3 or more can, a stage of at least 30 %; "
+        "`covey rollout advance` goes on without, `halt` ends it"
+    )
+    small = decide(situation(terms=CHARGED, devices=4))
+    assert small.act == "wait"
+    assert "in so small a fleet no canary can" in small.why
+
+
 def test_counts_that_show_harm_halt() -> None:
     assert decide(situation(terms=CHARGED, evidence=evidence(alarm=True), hours=1.0)) == Ruling(
         act="halt", why="worse: AUC 0.500 beside 0.700"

@@ -62,6 +62,25 @@ def test_what_nobody_measured_never_wins_and_never_dominates() -> None:
     assert not dominates(unknown, known)
 
 
+def test_noise_moves_no_score_and_makes_no_winner() -> None:
+    first = entrant(1, accuracy=(0.78, 0.80, 0.82), latency=10.0, size=1000.0)
+    second = entrant(2, accuracy=(0.77, 0.79, 0.81), latency=10.4, size=1009.0)
+    worse = entrant(3, accuracy=(0.58, 0.60, 0.62), latency=20.0, size=2000.0)
+    found = score([first, second, worse], {"accuracy": 1, "latency": 1, "size": 1})
+    assert {place.version: place.score for place in found.places} == {1: 1.0, 2: 1.0, 3: 0.0}
+    assert not dominates(first, second)
+    assert found.why == "version 1 scores highest; 1 other ties with it and is no simpler"
+
+
+def test_a_version_that_was_never_evaluated_wins_nothing_on_the_others_alone() -> None:
+    unknown = entrant(1, accuracy=None, fairness=None, latency=1.0, size=1.0, freshness=1.0)
+    known = entrant(2, accuracy=0.7, latency=9.0, size=9.0, freshness=9.0)
+    found = score([unknown, known], weights_of(["operator"]))
+    assert found.places[1].score > found.places[0].score
+    assert (found.winner, found.why) == (2, "version 2 scores highest; never evaluated, hence behind: 1")
+    assert score([unknown, known], {"latency": 1}).winner == 1
+
+
 def test_dominated_versions_name_who_dominates_them() -> None:
     found = score(
         [

@@ -21,6 +21,8 @@ from client.groups import cells_of
 from client.inference import Predictor
 from server import __main__ as covey_main
 from server import drift, planning, spending
+from server.cli.running import agreement_said
+from server.estimates import Estimate, unknown
 from server.promotion import Way
 from server.records import Run, SurveyRequest, SurveyResult
 from server.shadow import agreement, agreement_of
@@ -368,3 +370,11 @@ def test_rule_13_a_release_of_another_revision_is_compared_with_nothing_whatever
     cells = cells_of(task, {}, (beyond, 2), (within, 2))
     fewer = cells_of(task, {}, (beyond[:2], 2), (within[:2], 2))
     assert int(np.abs(cells - fewer).sum()) == 1
+
+
+def test_what_cannot_be_told_is_said_in_a_sentence_of_its_own() -> None:
+    assert agreement_said(unknown()) == agreement_said(None)
+    assert agreement_said(None).endswith("to tell how often they name the same class.")
+    assert agreement_said(Estimate(value=0.9, low=0.88, high=0.92)) == (
+        "They name the same class for a share of 0.90 ± 0.02 of the rows."
+    )
