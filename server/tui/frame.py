@@ -38,6 +38,10 @@ SETTLE_SECONDS = 0.1
 """After so long without another size a terminal has the one that it keeps."""
 
 
+SERVED_SECONDS = 3.0
+"""How often a terminal in a browser looks whether its server is still there."""
+
+
 class Frame(App[None]):
     """A header, the views by number, a banner, crumbs, one view, a command line and the keys."""
 
@@ -93,6 +97,13 @@ class Frame(App[None]):
         await asyncio.to_thread(import_module, f"server.tui.{self.current.lower()}")
         await self.action_view(self.current)
         self.set_interval(1.0, self.show)
+        if self.is_web:
+            self.set_interval(SERVED_SECONDS, partial(self._leave_with, os.getppid()))
+
+    def _leave_with(self, server: int) -> None:
+        """In a browser, end when what serves the page is gone: nobody else would end this process."""
+        if os.getppid() != server:
+            self.exit()
 
     def on_unmount(self) -> None:
         """Let the watcher end."""

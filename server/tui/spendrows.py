@@ -23,7 +23,7 @@ SCALE = 7
 """Cells left of the course, for its scale."""
 SPENDING = (
     Column("Device", 14),
-    Column("ε ≤", 5, right=True),
+    Column("ε ≤", 5, right=True, name="epsilon"),
     Column(legend, 14, grow=True),
     Column("next", 5, right=True),
     Column("room for", 14),

@@ -253,6 +253,8 @@ def test_without_being_asked_nothing_is_traced(store: Store, monkeypatch: pytest
 def test_a_place_that_no_spans_fit_is_said_before_serving(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere is no directory, so spans\.jsonl cannot be written there"):
         tracing.check_file(tmp_path / "nowhere" / "spans.jsonl")
+    with pytest.raises(InputError, match="is a directory; name a file in it"):
+        tracing.check_file(tmp_path)
 
 
 # -- a collector on loopback ------------------------------------------------------------------------

@@ -223,7 +223,8 @@ def drop_a_releases_weights(works: Works) -> str:
 
 
 ATTACKS = (
-    lose_a_model, lose_the_snapshot, lose_a_root, put_an_older_targets_in_place, orphan_a_version, forget_a_round,
+    lose_a_model, lose_the_snapshot, lose_a_root, put_an_older_targets_in_place, change_the_task,
+    change_the_task_of_a_release, orphan_a_version, forget_a_round,
     forget_the_run, change_a_releases_row, forget_a_release, sign_other_weights, swap_the_weights_of_a_version,
     drop_a_releases_weights, sign_a_document_that_the_store_knows_not, forget_a_document,
     sign_a_document_that_nobody_can_read, sign_a_document_of_a_task_to_come, let_the_role_name_roles,

@@ -220,8 +220,9 @@ def test_old_root_keys_alone_sign_no_further_root(works: Works, tmp_path: Path) 
     assert root_seen(works) == 2
     for name in ROOT_KEYS:
         shutil.copy(tmp_path / "stolen" / f"{name}.key", works.federation.keys)
+    assert renew(works.federation) == ("root",)
     with pytest.raises(InputError, match="holds 0 of the keys root1, root2, root3, and 2 must sign"):
-        renew(works.federation)
+        rotate(works, "root")
 
 
 def test_two_root_keys_replace_a_lost_one(works: Works) -> None:
@@ -345,3 +346,11 @@ def _shown(federation: Federation) -> str:
     return ssl.get_server_certificate(
         ("127.0.0.1", federation.settings().port), ca_certs=str(federation.tls / "ca.crt"), timeout=10
     )
+
+
+@pytest.mark.parametrize(("what", "away"), [("rollout", "targets"), ("timestamp", "targets"), ("targets", "snapshot")])
+def test_a_rotation_that_cannot_be_signed_makes_no_key(works: Works, what: rotation.What, away: str) -> None:
+    (works.federation.keys / f"{away}.key").unlink()
+    with pytest.raises(InputError, match=rf"{away}\.key cannot be read .* put it back"):
+        rotate(works, what)
+    assert not list(works.federation.keys.glob("*.next.key"))

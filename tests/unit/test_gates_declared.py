@@ -114,7 +114,7 @@ GAPS = {"worst group's AUC gap": Gates(max_group_gap=0.1), "alert rate gap": Gat
     ("sizes", "noise", "state", "says"),
     [
         ((0.6, 0.375, 0.025), 30.0, "undecided", "too small to tell: other"),
-        ((0.98, 0.015, 0.005), 30.0, "undecided", "too small to tell: south, other"),
+        ((0.96, 0.02, 0.02), 30.0, "undecided", "too small to tell: south, other"),
         ((0.6, 0.4, 0.0), 5.0, "passed", "surely less than 2% of the rows are not judged: other"),
         ((1.0, 0.0, 0.0), 5.0, "passed", "surely less than 2% of the rows are not judged: south, other"),
     ],

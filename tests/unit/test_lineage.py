@@ -12,6 +12,7 @@ from releasing import Works, build_works
 from trained import JANUARY, campaign, evaluate
 
 from server import codeversion, modelcard
+from server.comparing import entrants
 from server.export import export
 from server.history import read_history
 from server.pedigree import pedigree, window_of
@@ -144,6 +145,29 @@ def test_a_card_has_every_heading_and_names_no_device(works: Works) -> None:
     assert "epsilon at most" in text
     assert "north: AUC 0." in text
     assert not [name for name in ("ada", "ben", "cyd") if name in text]
+
+
+def test_a_card_counts_runs_and_devices_in_plain_words(works: Works) -> None:
+    base = works.add_version(1)
+    for run in range(1, 7):
+        base = campaign(works, base, 1)[-1]
+        text = card_of(works, base)
+        assert "each of 2 devices' own rows" in text
+        assert ("1 earlier run before these" in text) == (run == 6)
+        assert "earlier runs" not in text
+
+
+def test_a_scorecard_weighs_the_file_that_devices_get(works: Works) -> None:
+    number = campaign(works, works.add_version(1), 2)[-1]
+    release = promote(works.federation, works.store, works.task, number)
+    heard = list[str]()
+    (found,) = entrants(works.store, [number], say=heard.append)
+    size = found.figures["size"]
+    assert size is not None
+    assert size.value == release.artifacts["fp32"].bytes
+    works.store._do("DELETE FROM releases")
+    (candidate,) = entrants(works.store, [number], say=heard.append)
+    assert candidate.figures["size"] == size
 
 
 def test_a_card_says_what_is_not_known(works: Works) -> None:

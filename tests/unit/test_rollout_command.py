@@ -49,6 +49,13 @@ def test_promoting_says_who_gets_it_first_and_the_view_shows_how_it_fares(fleet:
     assert any(line[:2] == ["Waits:", "the"] for line in lines)
 
 
+def test_the_first_stage_is_kept_with_the_command_that_opened_it(fleet: Fleet, run: Run) -> None:
+    run("promote", "3")
+    opened = fleet.store.audit_log(1, act="open")[0]
+    assert opened.command == fleet.store.audit_log(1, act="promote")[0].command
+    assert "promote 3" in opened.command
+
+
 def test_a_program_reads_the_same(fleet: Fleet, run: Run) -> None:
     fleet.promote(2)
     shown = json.loads(run("rollout", "machines", "--json")[1])
