@@ -13,7 +13,7 @@ from shared.tasks import DriftSettings, Task
 from simulations import machines
 
 PERIOD_HOURS = 24.0
-ROWS = 400
+ROWS = 1200
 """Predictions with an outcome, a device and reporting period."""
 
 NOISE = 8.0

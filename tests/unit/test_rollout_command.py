@@ -50,10 +50,11 @@ def test_promoting_says_who_gets_it_first_and_the_view_shows_how_it_fares(fleet:
 
 
 def test_the_first_stage_is_kept_with_the_command_that_opened_it(fleet: Fleet, run: Run) -> None:
-    run("promote", "3")
+    version = str(fleet.version(2))
+    run("promote", version)
     opened = fleet.store.audit_log(1, act="open")[0]
     assert opened.command == fleet.store.audit_log(1, act="promote")[0].command
-    assert "promote 3" in opened.command
+    assert f"promote {version}" in opened.command
 
 
 def test_a_program_reads_the_same(fleet: Fleet, run: Run) -> None:
