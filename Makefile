@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "covey: the install failed; the lines above say why. Once mended, run make again."; exit 1; }
 	@touch $@
 
-demo: $(READY) ## Run the whole story on flights data (3 to 5 minutes) and print the report.
+demo: $(READY) ## Run the whole story on flights data (5 to 8 minutes) and print the report.
 	@$(BIN)/python -m simulations.demo
 
 test: $(READY) ## Run the tests.

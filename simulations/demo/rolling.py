@@ -1,7 +1,8 @@
 """Follows a release through its stages: the running coordinator opens, halts and completes them, nobody else."""
 
 import statistics
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from server.records import DeviceHealth
@@ -49,7 +50,7 @@ def follow(stage: Stage, screen: Screen, task: Task, release: int, *, seen: Call
 
     def ended() -> bool:
         found = under_way(stage.store, task)
-        screen.say(_words(found))
+        screen.say(_words(found, said_of(stage.store.health(task.name, release))))
         seen()
         return found.state in ENDED and _settled(found)
 
@@ -57,13 +58,18 @@ def follow(stage: Stage, screen: Screen, task: Task, release: int, *, seen: Call
     return line_of(under_way(stage.store, task), stage.store.health(task.name, release))
 
 
-def line_of(found: UnderWay, health: list[DeviceHealth]) -> RolloutLine:
+def said_of(health: Sequence[DeviceHealth]) -> dict[str, int]:
+    """How many devices last said what of a release."""
+    return dict(sorted(Counter(each.health.verdict for each in health).items()))
+
+
+def line_of(found: UnderWay, health: Sequence[DeviceHealth]) -> RolloutLine:
     """Shorten what is known of a rollout that ended."""
     timed = [each.health.p95_us for each in health if each.health.p95_us]
     end = found.steps[-1].at
     return RolloutLine(
         release=found.release, version=found.version, fleet=found.devices, state=found.state,
-        stages=_stages(found.stages, end), health=found.serving[0].said,
+        stages=_stages(found.stages, end), health=said_of(health),
         p95_us=statistics.median(timed) if timed else None, seconds=round(end - found.steps[0].at, 1),
         why=found.steps[-1].why,
     )  # fmt: skip
@@ -83,11 +89,11 @@ def _settled(found: UnderWay) -> bool:
     return all(each.meant == each.running for each in found.serving)
 
 
-def _words(found: UnderWay) -> str:
+def _words(found: UnderWay, said: dict[str, int]) -> str:
     """Where a rollout stands, in a line."""
     devices = next((each.devices for each in reversed(found.stages) if each.opened_at is not None), 0)
-    said = ", ".join(f"{verdict} {count}" for verdict, count in sorted(found.serving[0].said.items()))
+    told = ", ".join(f"{verdict} {count}" for verdict, count in said.items())
     return (
         f"release {found.release} is {found.state}: {found.share_bp / 100:g} % of the fleet, stage of {devices} of "
-        f"{found.devices} devices{f', {said}' if said else ''}"
+        f"{found.devices} devices{f', {told}' if told else ''}"
     )

@@ -56,7 +56,7 @@ def _gates(report: DemoReport) -> Table:
 def _rollouts(report: DemoReport) -> Table:
     table = Table("release", "stages", "devices say", "one record", "became", "because", title="Rollouts")
     for line in report.rollouts:
-        said = ", ".join(f"{verdict} {count}" for verdict, count in sorted(line.health.items()))
+        said = ", ".join(f"{verdict} {count}" for verdict, count in line.health.items())
         took = "-" if line.p95_us is None else f"p95 {line.p95_us:.0f} µs"
         state = f"[bold red]{line.state}[/]" if line.state == "halted" else line.state
         stages = "\n".join(_stage(each, line.fleet) for each in line.stages)
