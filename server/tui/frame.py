@@ -38,6 +38,9 @@ SETTLE_SECONDS = 0.1
 """After so long without another size a terminal has the one that it keeps."""
 
 
+LEAVE_SECONDS = 5.0
+"""How long leaving may take once the process was told to."""
+
 SERVED_SECONDS = 3.0
 """How often a terminal in a browser looks whether its server is still there."""
 
@@ -86,9 +89,16 @@ class Frame(App[None]):
         """Paint first, then read; whoever ends the process gets the terminal back as it was."""
         if not self.is_headless:
             for number in (signal.SIGTERM, signal.SIGHUP):
-                asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=128 + number))
+                asyncio.get_running_loop().add_signal_handler(number, self._leave_for, number)
         self.show()
         self.call_after_refresh(self._begin)
+
+    def _leave_for(self, number: int) -> None:
+        """Give the terminal back and end, whatever hangs: where the terminal is gone, nobody is left to end it."""
+        self.exit(return_code=128 + number)
+        last = threading.Timer(LEAVE_SECONDS, os._exit, [128 + number])
+        last.daemon = True
+        last.start()
 
     @work
     async def _begin(self) -> None:
