@@ -121,11 +121,12 @@ def test_a_release_that_is_too_slow_is_put_aside_and_two_do_not_take_turns(tmp_p
     task = replace(small_task(), gates=Gates(max_latency_us=0.001))
     home = make_home(tmp_path / "h", task, releases=2)
     place = home.task("machines")
+    point_to(place, 2)
     with PredictionService(home, record=False) as service:
         asker = Asker(home.socket)
         for _ in range(WINDOW):
             asker.ask("/v1/predict", RECORD)
-        until(lambda: asker.ask("/v1/predict", RECORD).json["release"] == 2)
+        until(lambda: asker.ask("/v1/predict", RECORD).json["release"] == 1)
         for _ in range(2 * WINDOW):
             asker.ask("/v1/predict", RECORD)
         service.reload()

@@ -73,10 +73,10 @@ def test_a_killed_publication_is_never_seen(nth: int, works: Works) -> None:
     """Publishing a release writes three targets, the list of targets, a snapshot, and the timestamp, in this order."""
     real, calls = server.repository.write_whole, iter(range(100))
 
-    def write_or_die(path: Path, data: bytes) -> None:
+    def write_or_die(path: Path, data: bytes, **mode: int) -> None:
         if next(calls) == nth:
             raise Killed
-        real(path, data)
+        real(path, data, **mode)
 
     assert works.check() == 2
     with pytest.MonkeyPatch.context() as patch:

@@ -135,4 +135,4 @@ def test_the_accountant_needs_no_dp_accounting_and_says_what_does() -> None:
         "except InputError as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "pip install 'covey[full]'" in done.stdout
+    assert "pip install '.[full]'" in done.stdout
