@@ -105,7 +105,7 @@ def test_river_is_loaded_by_adwin_alone() -> None:
 
 def test_without_river_adwin_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "river.drift", None)
-    with pytest.raises(InputError, match=r"install covey\[full\]"):
+    with pytest.raises(InputError, match=r"pip install '\.\[full\]'"):
         adwin([1.0])
 
 
