@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -12,7 +13,10 @@ from server.plain import invite
 from server.records import Progress, Run
 from server.rounds import gather, stopped
 from server.store import Store
-from shared.errors import InputError
+from shared import messages
+from shared.errors import InputError, WireError
+
+T = TypeVar("T")
 
 
 def ask_all(
@@ -43,6 +47,19 @@ def _asked(grid: Grid, store: Store, run: Run, invitations: Mapping[str, Message
         deadline_seconds=deadline_seconds,
         watch=lambda replies: _show(store, run.id, len(invitations), replies) and not stopped(store, run.id),
     )
+
+
+def read_reports(replies: Replies, name: str, kind: type[T], check: Callable[[T], None]) -> list[T]:
+    """The documents called `name` that pass `check`; a bad one is noted against its sender, and costs nobody else."""
+    reports: list[T] = []
+    for device, content in replies.contents.items():
+        try:
+            report = messages.unpack(content, name, kind)
+            check(report)
+            reports.append(report)
+        except WireError as error:
+            replies.failures[device] = str(error)[:200]
+    return reports
 
 
 def require_enough(replies: Replies, answered: int, *, quorum: int, what: str) -> None:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from flwr.serverapp import Grid
 
-from server.counting import ask_all, require_enough
+from server.counting import ask_all, read_reports, require_enough
 from server.drift import add_up, check_histogram
-from server.exchange import Replies
 from server.records import EvaluationRequest, EvaluationResult, Run
 from server.rounds import read_weights
 from server.store import Store
@@ -25,7 +24,7 @@ def run_evaluation(grid: Grid, store: Store, run: Run, request: EvaluationReques
         grid, store, run, messages.pack("evaluation", plan, array=read_weights(store, request.version)), "query.evaluate",
         quorum=request.quorum, deadline_seconds=request.deadline_seconds,
     )  # fmt: skip
-    reports = _read(replies, task, plan)
+    reports = read_reports(replies, "cells", EvaluationReport, lambda report: check(report, task, plan))
     require_enough(replies, len(reports), quorum=request.quorum, what="the evaluation")
     result = merge(reports, task, plan, at=time.time())
     store.add_evaluation(result)
@@ -72,16 +71,3 @@ def merge(reports: Sequence[EvaluationReport], task: Task, plan: EvaluationPlan,
         cells=add_up([report.cells for report in reports]),
         at=at,
     )
-
-
-def _read(replies: Replies, task: Task, plan: EvaluationPlan) -> list[EvaluationReport]:
-    """Keep the reports that answer this evaluation; any other is noted against its sender."""
-    reports: list[EvaluationReport] = []
-    for name, content in replies.contents.items():
-        try:
-            report = messages.unpack(content, "cells", EvaluationReport)
-            check(report, task, plan)
-            reports.append(report)
-        except WireError as error:
-            replies.failures[name] = str(error)[:200]
-    return reports

@@ -5,15 +5,14 @@ import time
 from flwr.serverapp import Grid
 
 from server.canary import run_canary
-from server.counting import ask_all, require_enough
+from server.counting import ask_all, read_reports, require_enough
 from server.drift import alarm, check, merge, shifts
-from server.exchange import Replies
 from server.records import Run, SurveyRequest, SurveyResult
 from server.spending import noise_of
 from server.store import Store
 from shared import messages
 from shared.drift import DriftReport, SurveyPlan, rule_counts
-from shared.errors import InputError, WireError
+from shared.errors import InputError
 from shared.tasks import Task
 
 
@@ -27,7 +26,7 @@ def run_survey(grid: Grid, store: Store, run: Run, request: SurveyRequest) -> Su
         grid, store, run, messages.pack("survey", plan), "query.drift", quorum=request.quorum,
         deadline_seconds=request.deadline_seconds,
     )  # fmt: skip
-    reports = _read(replies, task, plan)
+    reports = read_reports(replies, "drift", DriftReport, lambda report: check(report, task, plan))
     require_enough(replies, len(reports), quorum=request.quorum, what="the survey")
     return _compare(store, task, plan, reports)
 
@@ -52,19 +51,6 @@ def plan_survey(run_id: int, task: Task, request: SurveyRequest) -> SurveyPlan:
         outcome_noise_multiplier=task.drift.outcome_noise_multiplier if request.outcomes else None,
         shadow=request.shadow,
     )
-
-
-def _read(replies: Replies, task: Task, plan: SurveyPlan) -> list[DriftReport]:
-    """Keep the reports that answer this survey; a bad one costs its sender only."""
-    reports: list[DriftReport] = []
-    for name, content in replies.contents.items():
-        try:
-            report = messages.unpack(content, "drift", DriftReport)
-            check(report, task, plan)
-            reports.append(report)
-        except WireError as error:
-            replies.failures[name] = str(error)[:200]
-    return reports
 
 
 def _compare(store: Store, task: Task, plan: SurveyPlan, reports: list[DriftReport]) -> SurveyResult:
