@@ -151,4 +151,4 @@ def test_rule_12_no_message_has_a_place_for_a_fingerprint() -> None:
     ]  # fmt: skip
     names = {field.name for one in messages for field in fields(one)}  # type: ignore[arg-type]
     assert names
-    assert not [name for name in names if re.search("print|(^|_)sha(\d|_|$)|snapshot", name)]
+    assert not [name for name in names if re.search(r"print|(^|_)sha(\d|_|$)|snapshot", name)]
