@@ -76,4 +76,25 @@ MIGRATIONS = (
         id INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL
     );
     """,
+    # Rows of which there are as many as devices say when they last moved: who looks often reads those alone.
+    """
+    ALTER TABLE devices ADD COLUMN moved INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX devices_moved ON devices (moved);
+    CREATE TRIGGER devices_added AFTER INSERT ON devices BEGIN
+        UPDATE devices SET moved = (SELECT max(moved) + 1 FROM devices) WHERE name = new.name;
+    END;
+    CREATE TRIGGER devices_changed AFTER UPDATE ON devices WHEN new.moved = old.moved BEGIN
+        UPDATE devices SET moved = (SELECT max(moved) + 1 FROM devices) WHERE name = new.name;
+    END;
+    ALTER TABLE health ADD COLUMN moved INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX health_moved ON health (moved);
+    CREATE TRIGGER health_added AFTER INSERT ON health BEGIN
+        UPDATE health SET moved = (SELECT max(moved) + 1 FROM health)
+        WHERE device = new.device AND task = new.task AND release = new.release;
+    END;
+    CREATE TRIGGER health_changed AFTER UPDATE ON health WHEN new.moved = old.moved BEGIN
+        UPDATE health SET moved = (SELECT max(moved) + 1 FROM health)
+        WHERE device = new.device AND task = new.task AND release = new.release;
+    END;
+    """,
 )

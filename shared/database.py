@@ -123,9 +123,19 @@ def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
 
 def _apply(connection: sqlite3.Connection, script: str, version: int) -> None:
     """Run a script statement by statement, because `executescript` would commit the transaction."""
-    for statement in filter(str.strip, script.split(";")):
+    for statement in _statements(script):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {version}")
+
+
+def _statements(script: str) -> Generator[str]:
+    """The statements of a script; a trigger is one, with those inside it."""
+    begun = ""
+    for part in script.split(";"):
+        begun += f"{part};"
+        if sqlite3.complete_statement(begun):
+            yield begun
+            begun = ""
 
 
 def version_of(connection: sqlite3.Connection) -> int:

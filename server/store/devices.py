@@ -58,7 +58,7 @@ class DeviceRows(Rows):
 
     def devices(self) -> list[Device]:
         """Every device, by name."""
-        return self._records("devices", self._all("SELECT * FROM devices ORDER BY name"), _device)
+        return self._moved("devices", "SELECT * FROM devices WHERE moved > ? ORDER BY name", ("name",), _device)
 
     def device(self, name: str) -> Device:
         """The device called `name`, or `InputError`."""
@@ -117,7 +117,7 @@ def _signed(node_id: int) -> int:
 
 def _device(row: sqlite3.Row) -> Device:
     values = fields(row)
-    del values["roster_signature"]
+    del values["roster_signature"], values["moved"]
     values["affords"] = json.loads(values["affords"] or "{}")
     if values["node_id"] is not None:
         values["node_id"] %= 2**64

@@ -23,7 +23,8 @@ class LifecycleRows(Rows):
     def lineages(self) -> dict[int, Lineage]:
         """Every lineage that was kept, by version; versions of an older Covey have none."""
         rows = self._all("SELECT version, body FROM lineage ORDER BY version")
-        return {row["version"]: wire.from_json(Lineage, row["body"]) for row in rows}
+        kept = self._records("lineages", rows, lambda row: wire.from_json(Lineage, row["body"]))
+        return {lineage.version: lineage for lineage in kept}
 
     def add_gating(self, version: int, verdicts: Sequence[GateVerdict]) -> None:
         """Keep how a version's tests came out."""
@@ -35,7 +36,7 @@ class LifecycleRows(Rows):
         rows = self._all(
             "SELECT version, at, verdicts FROM gatings WHERE ? IS NULL OR version = ? ORDER BY id", version, version
         )
-        return [_gating(row) for row in rows]
+        return self._records(f"gatings {version}", rows, _gating)
 
     def add_evaluation(self, result: EvaluationResult) -> None:
         """Keep a merged evaluation."""
@@ -67,14 +68,15 @@ class LifecycleRows(Rows):
         rows = self._all(
             "SELECT at, why, body FROM rollouts WHERE ? IS NULL OR task = ? ORDER BY at, number", task, task
         )
-        return [RolloutStep(at=row["at"], why=row["why"], rollout=wire.from_json(Rollout, row["body"])) for row in rows]
+        return self._records(f"rollouts {task}", rows, _step)
 
     def put_health(self, device: str, reported: Iterable[Health], *, at: float) -> None:
         """Keep what a device said last of each release."""
         with transaction(self._db):
             for each in reported:
                 self._do(
-                    "INSERT INTO health VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, "
+                    "INSERT INTO health (device, task, release, at, body, since) VALUES (?, ?, ?, ?, ?, ?) "
+                    "ON CONFLICT DO UPDATE SET at = excluded.at, "
                     "body = excluded.body, since = CASE json_extract(health.body, '$.verdict') "
                     "WHEN json_extract(excluded.body, '$.verdict') THEN health.since ELSE excluded.since END",
                     device, each.task, each.release, at, wire.to_json(each).decode(), at,
@@ -82,12 +84,12 @@ class LifecycleRows(Rows):
 
     def health(self, task: str | None = None, release: int | None = None) -> list[DeviceHealth]:
         """What devices last said, by device; of one task's release if asked."""
-        rows = self._all(
-            "SELECT device, at, body, since FROM health WHERE (? IS NULL OR task = ?) AND (? IS NULL OR release = ?) "
+        return self._moved(
+            f"health {task} {release}",
+            "SELECT * FROM health WHERE moved > ? AND (? IS NULL OR task = ?) AND (? IS NULL OR release = ?) "
             "ORDER BY device, task, release",
-            task, task, release, release,
+            ("device", "task", "release"), _health, task, task, release, release,
         )  # fmt: skip
-        return self._records(f"health {task} {release}", rows, _health)
 
     def add_decision(self, decision: Decision) -> None:
         """Keep what the retraining policy decided."""
@@ -99,7 +101,11 @@ class LifecycleRows(Rows):
     def decisions(self, task: str | None = None) -> list[Decision]:
         """Every decision, or one task's, oldest first."""
         rows = self._all("SELECT body FROM decisions WHERE ? IS NULL OR task = ? ORDER BY id", task, task)
-        return [wire.from_json(Decision, row["body"]) for row in rows]
+        return self._records(f"decisions {task}", rows, lambda row: wire.from_json(Decision, row["body"]))
+
+
+def _step(row: sqlite3.Row) -> RolloutStep:
+    return RolloutStep(at=row["at"], why=row["why"], rollout=wire.from_json(Rollout, row["body"]))
 
 
 def _health(row: sqlite3.Row) -> DeviceHealth:

@@ -42,8 +42,8 @@ class ModelRows(Rows):
 
     def tasks(self) -> list[Task]:
         """Return the newest revision of every task, by name."""
-        rows = self._all("SELECT DISTINCT name FROM tasks ORDER BY name")
-        return [self.task(row["name"]) for row in rows]
+        rows = self._all("SELECT name, max(revision), body FROM tasks GROUP BY name ORDER BY name")
+        return self._records("tasks", rows, lambda row: wire.from_json(Task, row["body"]))
 
     def add_initial_version(self, task: str, revision: int, weights: bytes, *, parent: int = 0) -> ModelVersion:
         """Keep a revision's first weights as its first version; `parent` is the version they were carried over from."""

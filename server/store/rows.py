@@ -64,6 +64,17 @@ class Rows:
         """Rows as records; `of` names the list for a store that remembers."""
         return self._memory.records(of, rows, read) if self._memory else [read(row) for row in rows]
 
+    def _moved(
+        self, of: str, sql: str, key: Sequence[str], read: Callable[[sqlite3.Row], T], *values: object
+    ) -> list[T]:
+        """Rows that are never taken away, by their `key`; of a list that is remembered only those read that moved.
+
+        The first place in `sql` is for the number after which a row moved.
+        """
+        if self._memory is None:
+            return [read(row) for row in self._all(sql, -1, *values)]
+        return self._memory.moved(of, self._all(sql, self._memory.last_moved(of), *values), key, read)
+
     def _one(self, sql: str, *values: object) -> sqlite3.Row | None:
         return cast("sqlite3.Row | None", self._run(sql, values).fetchone())
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
-from server.records import Device, DeviceHealth
+from server.records import Device, DeviceHealth, DeviceState
 from server.spending import Spending
 from server.tui.charts import Bar, joined
 from server.tui.figures import Part, Participation, device_state
@@ -44,7 +44,7 @@ COLUMNS = (
     Column("Sent", 7, rank=8, right=True),
     Column("Fetched", 7, rank=8, right=True),
 )
-URGENCY = {"pending": 0, "approved": 1, "revoked": 2}
+URGENCY: tuple[DeviceState, ...] = ("pending", "approved", "revoked")
 """Who waits for the operator comes first, who is shut out last."""
 
 
@@ -126,7 +126,7 @@ class Known:
 def fleet_of(snapshot: Snapshot) -> Fleet:
     """The devices of a snapshot."""
     task = snapshot.task(snapshot.runs[-1].task if snapshot.runs else None)
-    devices = sorted(snapshot.devices, key=lambda device: (URGENCY[device.state], device.name))
+    devices = [device for state in URGENCY for device in snapshot.devices if device.state == state]
     return Fleet(
         devices=devices,
         by_name={device.name: device for device in devices},

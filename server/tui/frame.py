@@ -1,6 +1,7 @@
 """The frame around the views: it takes what the watcher tells, and shows it; it acts on nothing."""
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -151,6 +152,8 @@ class Frame(App[None]):
         if message.snapshot.serving and self.snapshot and self._served and not self.snapshot.serving:
             self.notify("The coordinator is back.")
         self._served = self._served or message.snapshot.serving
+        if self.snapshot is None and not self.is_headless:
+            gc.freeze()  # a full collection would walk the whole fleet, and a key waits for it
         self.snapshot, self.trouble = message.snapshot, ""
         self.show()
         self.refresh_bindings()

@@ -69,8 +69,3 @@ def word_at(columns: Sequence[Column], fitted: Fitted, x: int) -> str:
         if x < edge:
             return columns[index].word
     return ""
-
-
-def look(cell: Cell) -> object:
-    """What makes two cells look alike: Textual compares contents by their text alone."""
-    return (cell.plain, tuple(cell.spans)) if isinstance(cell, Content) else cell

@@ -13,6 +13,10 @@ Cell = Content | str | Callable[[int], Content]
 """What a cell holds: text, or something that draws itself into a width. Equal cells are not drawn again."""
 
 
+Made = tuple[tuple[Cell, ...], tuple[object, ...]]
+"""A row's cells, and what each looks like."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column: columns of the highest `rank` are dropped first; `grow` takes what width is left.
@@ -50,6 +54,15 @@ class Listing:
     key: Callable[[Any], str]
     cells: Callable[[Any], tuple[Cell, ...]]
     fields: Callable[[Any], Mapping[str, Value]]
+    _made: dict[str, Made] = field(default_factory=dict[str, Made], init=False, repr=False, compare=False)
+
+    def row(self, item: Any) -> Made:
+        """An item's cells with their looks, worked out once however often the row is scrolled."""
+        key = self.key(item)
+        if key not in self._made:
+            cells = self.cells(item)
+            self._made[key] = cells, tuple(look(cell) for cell in cells)
+        return self._made[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +71,11 @@ class Order:
 
     name: str = ""
     falling: bool = False
+
+
+def look(cell: Cell) -> object:
+    """What makes two cells look alike: Textual compares contents by their text alone."""
+    return (cell.plain, tuple(cell.spans)) if isinstance(cell, Content) else cell
 
 
 def listing_of(rows: Sequence[Row], columns: Sequence[Column]) -> Listing:

@@ -15,7 +15,7 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.visual import Visual
 
-from server.tui.layout import Fitted, drawn, fit, look, titles, word_at
+from server.tui.layout import Fitted, drawn, fit, titles, word_at
 from server.tui.listing import Cell, Column, Listing, Order, Row, arranged, listing_of
 from server.tui.query import Query, Value
 from server.tui.titles import SteadyTitle
@@ -264,8 +264,7 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         if place >= len(self._items):
             return None
         item = self._items[place]
-        marked = self.listing.key(item) in self.marked
-        return (place == self.cursor, marked, *(look(cell) for cell in self.listing.cells(item)))
+        return place == self.cursor, self.listing.key(item) in self.marked, self.listing.row(item)[1]
 
     def render_line(self, y: int) -> Strip:
         """The heading on the first line, then the rows from the scroll position on."""
@@ -286,7 +285,7 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         if before is None or before[0] != look:
             if len(self._strips) > MOST_KEPT:
                 self._strips.clear()
-            strip = self._strip(self.listing.cells(item), style, MARK if key in self.marked else PLAIN)
+            strip = self._strip(self.listing.row(item)[0], style, MARK if key in self.marked else PLAIN)
             before = self._strips[key] = (look, strip)
         return before[1]
 
