@@ -1,13 +1,16 @@
 """How a row's cells become one line: which columns fit, how wide they are, and where the order is marked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from textual.content import Content
+from textual.strip import Strip
 
 from server.tui.listing import Cell, Column, Order
 
 GAP = 2
+MOST_KEPT = 500
+"""So many drawn lines are kept for when they come into sight again."""
 Fitted = list[tuple[int, int]]
 """Columns by their index, each with its width in cells."""
 
@@ -59,6 +62,23 @@ class _Ordered:
     def __call__(self, width: int) -> Content:
         title = _content(self.title, width - 1).truncate(width - 1, ellipsis=True)
         return Content.assemble(title, Content.styled(self.way, "bold $text-primary"))
+
+
+class Kept:
+    """The lines of rows, drawn once as long as each looks the same, wherever it is scrolled to."""
+
+    def __init__(self) -> None:
+        """Nothing was drawn yet."""
+        self._lines: dict[str, tuple[object, Strip]] = {}
+
+    def line(self, key: str, look: object, draw: Callable[[], Strip]) -> Strip:
+        """The line of the row called `key`, drawn anew if it looks otherwise than before."""
+        before = self._lines.get(key)
+        if before is None or before[0] != look:
+            if len(self._lines) > MOST_KEPT:
+                self._lines.clear()
+            before = self._lines[key] = (look, draw())
+        return before[1]
 
 
 def word_at(columns: Sequence[Column], fitted: Fitted, x: int) -> str:

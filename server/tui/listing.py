@@ -1,13 +1,12 @@
-"""What a table lists: rows made only as they come into sight, and which of them are shown in which order."""
+"""What a table lists: rows that are made only as they come into sight."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from textual.content import Content
 
-from server.tui.query import Query, Value, matches
+from server.tui.query import Value
 
 Cell = Content | str | Callable[[int], Content]
 """What a cell holds: text, or something that draws itself into a width. Equal cells are not drawn again."""
@@ -99,27 +98,3 @@ def plain(cell: Cell, width: int = 40) -> str:
     if isinstance(cell, str):
         return cell
     return (cell if isinstance(cell, Content) else cell(width)).plain
-
-
-def arranged(listing: Listing, query: Query, order: Order) -> Sequence[Any]:
-    """The items that the query finds, in the order asked for; equal ones stay as they were."""
-    found = listing.items
-    if query.terms:
-        found = [item for item in found if matches(query, listing.fields(item))]
-    if order.name:
-        present = [item for item in found if listing.fields(item).get(order.name) not in (None, "")]
-        absent = [item for item in found if listing.fields(item).get(order.name) in (None, "")]
-        present.sort(key=lambda item: rank(listing.fields(item).get(order.name)), reverse=order.falling)
-        found = [*present, *absent]
-    return found
-
-
-def rank(value: Value) -> tuple[tuple[int, float, str], ...]:
-    """What a value is ordered by: numbers before words, and numbers within words as numbers (`v9` before `v10`)."""
-    if not isinstance(value, str):
-        return ((0, value or 0.0, ""),)
-    return tuple(
-        (0, float(part), "") if part.isdecimal() else (1, 0.0, part.casefold())
-        for part in re.split(r"(\d+)", value)
-        if part
-    )

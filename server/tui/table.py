@@ -1,41 +1,37 @@
-"""A table that draws only the rows in sight, and drops its least important columns where there is no room."""
+"""A table with a cursor: its rows are moved through, searched, ordered and marked."""
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
-from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
-from textual.style import Style
-from textual.visual import Visual
+from textual.worker import Worker
 
-from server.tui.layout import Fitted, drawn, fit, titles, word_at
-from server.tui.listing import Cell, Column, Listing, Order, Row, arranged, listing_of
+from server.tui.arranging import Work, arranging, at_once, in_turns
+from server.tui.layout import word_at
+from server.tui.listing import Cell, Column, Listing, Order, Row, listing_of
 from server.tui.query import Query, Value
+from server.tui.rowlines import RowLines
 from server.tui.titles import SteadyTitle
 
 __all__ = ["Cell", "Column", "Listing", "Order", "Row", "Table"]
 
-MARK, PLAIN = "◆", " "
-"""What stands left of a marked row, and of any other."""
-MOST_KEPT = 500
-"""So many drawn lines are kept for when they come into sight again."""
+AT_ONCE = 1000
+"""More items than these are searched and ordered in turns, beside the keys."""
 REARRANGE_SECONDS = 1.0
 """A searched or ordered list is arranged anew this often at most; its rows in sight follow at once."""
 
 
-class Table(ScrollView, can_focus=True, inherit_bindings=False):
-    """Rows under a fixed heading, with a cursor; drawing costs as much as the rows in sight."""
+class Table(RowLines, can_focus=True, inherit_bindings=False):
+    """Rows under a fixed heading, with a cursor; they can be searched, ordered and marked."""
 
     border_title = SteadyTitle()
     border_subtitle = SteadyTitle()
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"table--heading", "table--cursor"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "move(1)", "Down", show=False),
         Binding("up,k", "move(-1)", "Up", show=False),
@@ -77,17 +73,11 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
 
     def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         """Take the columns from the most to the least left."""
-        super().__init__(id=id)
-        self.columns = tuple(columns)
-        self.listing = listing_of((), self.columns)
-        self.found, self.order = Query(), Order()
-        self.marked: set[str] = set()
-        self.cursor = 0
-        self._items: Sequence[Any] = ()
+        super().__init__(columns, id=id)
+        self.found = Query()
         self._places: dict[str, int] | None = None
         self._arranged_at = 0.0
-        self._looks: dict[int, object] = {}
-        self._strips: dict[str, tuple[object, Strip]] = {}
+        self._arranger: Worker[None] | None = None
 
     @property
     def key(self) -> str | None:
@@ -129,9 +119,9 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         """Replace what is listed; its rows are made as they come into sight."""
         before, moved = self.key, listing.items is not self.listing.items
         self.listing = listing
-        if (self.found.terms or self.order.name) and time.monotonic() - self._arranged_at < REARRANGE_SECONDS:
+        if self._asked and (self._arranges or time.monotonic() - self._arranged_at < REARRANGE_SECONDS):
             self._renew()
-        elif moved or self.found.terms or self.order.name:
+        elif moved or self._asked:
             self._arrange(before)
         self.redraw()
 
@@ -163,9 +153,39 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         newer = {self.listing.key(item): item for item in self.listing.items}
         self._items = [newer.get(self.listing.key(item), item) for item in self._items]
 
+    @property
+    def _asked(self) -> bool:
+        """Whether rows are searched for or ordered."""
+        return bool(self.found.terms or self.order.name)
+
+    @property
+    def _arranges(self) -> bool:
+        return self._arranger is not None and not self._arranger.is_finished
+
     def _arrange(self, before: str | None) -> None:
-        self._items = arranged(self.listing, self.found, self.order)
-        self._arranged_at, self._places = time.monotonic(), None
+        """Arrange the rows; of thousands, those before are shown until it is done."""
+        self._arranged_at = time.monotonic()
+        work = arranging(self.listing, self.found, self.order)
+        if self._arranger is not None:
+            self._arranger.cancel()
+        if self._asked and len(self.listing.items) > AT_ONCE:
+            self._renew()
+            self._arranger = self.run_worker(partial(self._arrange_beside, work))
+        else:
+            self._settle(at_once(work), before)
+
+    async def _arrange_beside(self, work: Work) -> None:
+        found = await in_turns(work)
+        before = self.key
+        self._items = found
+        self._renew()  # the fleet may have moved meanwhile
+        self._settle(self._items, before)
+        self.redraw()
+        self.post_message(self.Arranged(self))
+
+    def _settle(self, items: Sequence[Any], before: str | None) -> None:
+        """Show these; the cursor stays with its row, if it is among them."""
+        self._items, self._places = items, None
         self.cursor = min(self.cursor, max(0, len(self._items) - 1))
         if before is not None and self.key != before and (place := self._place_of(before)) is not None:
             self.cursor = place
@@ -245,52 +265,3 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         for each in (left, place):
             self.refresh(Region(0, each + 1 - self.scroll_offset.y, self.size.width, 1))
         self.post_message(self.Highlighted(self, self.listing.key(self._items[place])))
-
-    def fitting(self) -> Fitted:
-        """The columns that fit the present width, as `(index, width)`."""
-        return fit(self.columns, self.size.width - 2)
-
-    def redraw(self) -> None:
-        """Draw the lines in sight that would look different now, and no others."""
-        for y, before in self._looks.items():
-            if y < self.size.height and self._look(y) != before:
-                self.refresh(Region(0, y, self.size.width, 1))
-
-    def _look(self, y: int) -> object:
-        """All that a line is drawn from, comparable."""
-        if y == 0:
-            return self.order
-        place = y - 1 + self.scroll_offset.y
-        if place >= len(self._items):
-            return None
-        item = self._items[place]
-        return place == self.cursor, self.listing.key(item) in self.marked, self.listing.row(item)[1]
-
-    def render_line(self, y: int) -> Strip:
-        """The heading on the first line, then the rows from the scroll position on."""
-        self._looks[y] = self._look(y)
-        if y == 0:
-            return self._strip(titles(self.columns, self.order), self.get_visual_style("table--heading"))
-        place = y - 1 + self.scroll_offset.y
-        if place >= len(self._items):
-            return Strip([Segment(" " * self.size.width, self.rich_style)])
-        item = self._items[place]
-        style = self.get_visual_style("table--cursor") if place == self.cursor else self.visual_style
-        return self._kept(item, (self._looks[y], style, self.size.width), style)
-
-    def _kept(self, item: Any, look: object, style: Style) -> Strip:
-        """A row's line; the same as before where it would look the same, wherever it has been scrolled to."""
-        key = self.listing.key(item)
-        before = self._strips.get(key)
-        if before is None or before[0] != look:
-            if len(self._strips) > MOST_KEPT:
-                self._strips.clear()
-            strip = self._strip(self.listing.row(item)[0], style, MARK if key in self.marked else PLAIN)
-            before = self._strips[key] = (look, strip)
-        return before[1]
-
-    def _strip(self, cells: Sequence[Cell], style: Style, lead: str = PLAIN) -> Strip:
-        if not self.size.width:
-            return Strip.blank(0)
-        content = drawn(cells, self.columns, self.fitting(), lead)
-        return Visual.to_strips(self, content, self.size.width, 1, style, pad=True, apply_selection=False)[0]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from client import conditions
@@ -85,9 +86,17 @@ def test_a_niced_training_does_not_make_the_machine_look_busy() -> None:
     burn = "import os; os.nice(10)\nwhile True: pass"
     trainings = [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(os.cpu_count() or 1)]
     try:
-        quiet = min(conditions.read_machine().busy_share for _ in range(6))
+        busy, niced = next(seen for seen in (beside() for _ in range(60)) if seen[1] > 0.3)
     finally:
         for training in trainings:
             training.kill()
             training.wait()
-    assert quiet < 0.9, "all processors were busy with niced work alone, and that was counted"
+    assert busy < 1 - niced / 2, "work that steps back was counted"
+
+
+def beside() -> tuple[float, float]:
+    """The busy share, and how much of the processors' time niced work took meanwhile: others may be at work here too."""
+    before = psutil.cpu_times()
+    busy = conditions.read_machine().busy_share
+    after = psutil.cpu_times()
+    return busy, (after.nice - before.nice) / (sum(after) - sum(before))
