@@ -15,7 +15,7 @@ from server.situation import is_under_way
 from server.store import Store
 from shared import wire
 from shared.errors import InputError, ReleaseError
-from shared.lifecycle import RolloutTerms
+from shared.lifecycle import LEAST_PERCENT, MOST_PERCENT, RolloutTerms
 from shared.models import ModelVersion, Release, Stage
 from shared.quantization import RECIPE
 from shared.reference import make_reference
@@ -41,8 +41,11 @@ class Way:
         """Refuse a canary of nobody or of all, and one of a release that has none."""
         if self.everyone and (self.percent is not None or self.shadow):
             raise InputError("a release for everyone has no canary: leave --percent and --shadow out, or --all")
-        if self.percent is not None and not 0 < self.percent < 100:
-            raise InputError(f"--percent must lie between 0 and 100, got {self.percent:g}; --all reaches everyone")
+        if self.percent is not None and not LEAST_PERCENT <= self.percent <= MOST_PERCENT:
+            raise InputError(
+                f"--percent must lie between {LEAST_PERCENT} and {MOST_PERCENT}, got {self.percent:g}; "
+                "--all reaches everyone"
+            )
 
 
 def promote(

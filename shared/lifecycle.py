@@ -72,6 +72,10 @@ class Evaluation:
             raise ValueError(f"score_bins must lie between 2 and 100, got {self.score_bins}")
 
 
+LEAST_PERCENT, MOST_PERCENT = 0.01, 99.99
+"""Of a fleet, as the share of a stage before the last: shares are signed in hundredths, and one of nobody or of all is no canary."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutTerms:
     """How a release reaches the fleet: `stages` are percent of its devices, rising, the first one the canary.
@@ -96,6 +100,8 @@ class RolloutTerms:
         rising = all(low < high for low, high in zip((0.0, *self.stages), self.stages, strict=False))
         if not self.stages or not rising or self.stages[-1] != 100.0:
             raise ValueError(f"stages must rise from above 0 to 100 percent, got {list(self.stages)}")
+        if any(not LEAST_PERCENT <= stage <= MOST_PERCENT for stage in self.stages[:-1]):
+            raise ValueError(f"a stage before the last holds {LEAST_PERCENT} to {MOST_PERCENT} percent of the fleet")
         if not self.period_hours > 0 or self.periods < 1:
             raise ValueError("period_hours must be positive and periods at least 1")
         if not (0 < self.min_reporting <= 1 and 0 <= self.max_failing < 1):

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from server.records import Device, Run
 from server.tui.commands import Act
 from server.tui.figures import ENDED, current_run
-from server.tui.reach import reach_of, rests
 from server.tui.watcher import Snapshot
 from server.tui.words import plural
-from shared.models import ModelVersion, Release
+from shared.models import Release
 
-__all__ = ["Act", "approve", "promote", "revoke", "run_command", "stop", "stop_of", "together", "withdraw"]
+__all__ = ["Act", "approve", "revoke", "run_command", "stop", "stop_of", "together", "withdraw"]
 
 MOST_NAMED = 6
 """So many are named in a dialog, the rest counted."""
@@ -62,24 +61,6 @@ def revoke(device: Device) -> Act:
         ),
         danger=True,
         typed=device.name,
-    )
-
-
-def promote(version: ModelVersion, snapshot: Snapshot) -> Act:
-    """Turn a version into a release; its name is asked for where it meets the whole fleet at once."""
-    reach = reach_of(version, snapshot)
-    rest = rests(next((task for task in snapshot.tasks if task.name == version.task), None)) if reach.staged else ""
-    return Act(
-        title=f"Promote version {version.number}",
-        verb="Promote",
-        words=("promote", str(version.number)),
-        consequences=(
-            f"promote {version.number} → {reach}",
-            f"Version {version.number} is exported and tested against the gates of {version.task}.",
-            "If every gate passes it is signed and offered; if one fails, nothing changes.",
-            *((rest,) if rest else ("There are no stages: whoever looks next has it. `w` signs the one before anew.",)),
-        ),
-        typed="" if reach.staged else f"v{version.number}",
     )
 
 

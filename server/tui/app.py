@@ -138,13 +138,14 @@ class CoveyApp(Frame):
 
     @work
     async def ask(self, act: Act) -> None:
-        """Ask once, then carry an act out; a read-only terminal does neither."""
+        """Ask once, also for the way where there are several, then carry an act out; a read-only terminal does neither."""
         from server.tui.confirm import ConfirmDialog
 
         if self.read_only:
             self.notify(READ_ONLY, severity="error")
             return
-        await self._carry_out(await self.push_screen_wait(ConfirmDialog(act, self.home)))
+        dialog = act.asks(self.home) if act.asks else ConfirmDialog(act, self.home)
+        await self._carry_out(await self.push_screen_wait(dialog))
 
     async def _carry_out(self, act: Act | None) -> bool:
         """Run an act's commands and show what they said; whether they succeeded."""

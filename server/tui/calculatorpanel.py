@@ -15,7 +15,7 @@ from server.spending import MOST_CAMPAIGNS, Charges
 from server.tui.charts import segments
 from server.tui.commands import command_line
 from server.tui.reckoning import FIELDS, Reckoned, Typed, command, hints, problems, reckon, usual
-from server.tui.words import line, lines, muted, plural, strong, toned
+from server.tui.words import line, lines, muted, plain, plural, strong, toned
 from shared.tasks import Task
 
 SIGNED = {"noise_multiplier": "the noise is", "sample_rate": "the rate is"}
@@ -107,7 +107,7 @@ def answer_text(found: Reckoned, typed: Typed, task: Task, width: int, home: Pat
     rows = [
         line(
             toned(f"ε {found.epsilon:.3f}", f"bold {'$text-error' if over else '$text-success'}"),
-            muted(f" each device, by itself; ceiling {limit:g} at δ {task.privacy.delta:g}"),
+            muted(f" each device, by itself; ceiling {plain(limit)} at δ {task.privacy.delta:g}"),
         ),
         segments([(found.epsilon / scale, "━", "$error" if over else "$primary")], width, limit=limit / scale),
         line(strong(count), muted(f" such {'campaign fits' if found.campaigns == 1 else 'campaigns fit'} under it, or one of "),

@@ -11,7 +11,7 @@ from server.spending import campaign_event, epsilon, merged
 from server.tui.acts import Act
 from server.tui.figures import ENDED
 from server.tui.watcher import Snapshot
-from server.tui.words import plural
+from server.tui.words import plain, plural
 from shared.enrolment import BUCKETS
 from shared.modes import Mode
 from shared.privacy import Cost
@@ -154,7 +154,7 @@ def room(task: Task, mode: Mode) -> str:
         most = most_rounds(task, lambda training: campaign_cost(task, mode, training), mode)
     except ValueError:
         return "each makes one version"
-    return f"each makes one version; ε {task.privacy.epsilon:g} covers {most}"
+    return f"each makes one version; ε {plain(task.privacy.epsilon)} covers {most}"
 
 
 def cost_of(task: Task, mode: Mode, rounds: int) -> Cost:
@@ -195,9 +195,11 @@ def price(task: Task, draft: Draft, snapshot: Snapshot) -> tuple[str, ...]:
         return alone, *held
     name, most = max(after.items(), key=lambda item: item[1])
     unable = sum(epsilon > ceiling for epsilon in after.values())
-    told = f"Then {name}, the most spent, stands at ε {most:.2f} of {ceiling:g}."
+    told = f"Then {name}, the most spent, stands at ε {most:.2f} of {plain(ceiling)}."
     if unable:
-        told = f"▲ {unable} of {plural(len(after), 'device')} would pass ε {ceiling:g}; they refuse when it is spent."
+        told = (
+            f"▲ {unable} of {plural(len(after), 'device')} would pass ε {plain(ceiling)}; they refuse when it is spent."
+        )
     return alone, *held, told, *afforded(task, cost, snapshot)
 
 

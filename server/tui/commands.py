@@ -4,16 +4,20 @@ import asyncio
 import shlex
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:  # the frame is painted before its dialogs are imported
+    from textual.screen import ModalScreen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
     """One command with its consequences, or `also` several, one after the other. `words` follow `covey --home DIR`.
 
-    What cannot be undone has `typed`: the name that a person types first. What can be has `undo`.
+    What cannot be undone has `typed`: the name that a person types first. What can be has `undo`. What can be done in
+    several ways has `asks`: the dialog, given the federation's directory, that asks which and answers with another act.
     """
 
     title: str
@@ -24,6 +28,7 @@ class Act:
     also: tuple[tuple[str, ...], ...] = ()
     typed: str = ""
     undo: Self | None = None
+    asks: "Callable[[Path], ModalScreen[Act | None]] | None" = field(default=None, compare=False)
 
     @property
     def commands(self) -> tuple[tuple[str, ...], ...]:

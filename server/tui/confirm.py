@@ -70,9 +70,7 @@ class ConfirmDialog(Dialog):
         with Vertical(id="dialog") as dialog:
             dialog.border_title = self.asked.title
             if self.asked.typed:
-                with Horizontal(classes="field", id="ask"):
-                    yield Label(line("This cannot be undone. Type ", strong(self.asked.typed), " to go on: "))
-                    yield Input(id="name", compact=True)
+                yield from name_field(self.asked.typed)
             yield from self.buttons(self.asked.verb, danger=self.asked.danger)
 
     def on_mount(self) -> None:
@@ -92,6 +90,13 @@ class ConfirmDialog(Dialog):
         """Enter after the name goes on."""
         if not self.query_one("#go", Button).disabled:
             self.go()
+
+
+def name_field(typed: str) -> ComposeResult:
+    """Where a person types the name of what is about to be done for good."""
+    with Horizontal(classes="field", id="ask"):
+        yield Label(line("This cannot be undone. Type ", strong(typed), " to go on: "))
+        yield Input(id="name", compact=True)
 
 
 def shell(act: Act, home: Path) -> list[Content]:

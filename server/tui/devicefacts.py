@@ -14,6 +14,7 @@ from server.tui.words import (
     line,
     micros,
     muted,
+    plain,
     plural,
     size,
     stamp,
@@ -115,7 +116,7 @@ def spent(known: Known, room: int) -> Content:
     """What our plans cost a device at most, against its ceiling."""
     if known.spent is None or not known.ceiling:
         return muted("nothing spent")
-    figure = f"ε {known.spent.epsilon:.2f} of {known.ceiling:g} "
+    figure = f"ε {known.spent.epsilon:.2f} of {plain(known.ceiling)} "
     left = muted(f"  at most; room for {plural(known.spent.campaigns_left, 'campaign')}")
     wide = room - len(figure) - left.cell_length
     return line(figure, bar(known.share, max(6, min(BAR, wide)), spend_tone(known.share)), left)

@@ -20,6 +20,7 @@ from server.tui.words import (
     line,
     micros,
     muted,
+    plain,
     plural,
     size,
     stamp,
@@ -146,7 +147,7 @@ def spent(known: Known, snapshot: Snapshot, width: int) -> list[Content]:
 def spent_on(task: Task, each: Spending, told: Bucket | None, width: int) -> tuple[Content, ...]:
     """One task's spend against its ceiling; below it from what, and what is left by both sides' account."""
     share = each.epsilon / task.privacy.epsilon
-    figure = f"  ε {each.epsilon:.2f} of {task.privacy.epsilon:g}  "
+    figure = f"  ε {each.epsilon:.2f} of {plain(task.privacy.epsilon)}  "
     came = f"{plural(each.rounds, 'round')}, {plural(each.surveys, 'survey')}"
     return (
         line(strong(task.name), figure, bar(share, max(8, min(30, width // 3)), spend_tone(share))),

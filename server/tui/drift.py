@@ -25,15 +25,18 @@ from server.tui.driftrows import (
 )
 from server.tui.figures import histogram, reference_for
 from server.tui.histograms import compare
-from server.tui.policy import asking, policy_text
+from server.tui.policy import asking, policy_text, said
 from server.tui.sparkline import Point, history
 from server.tui.table import Row, Table
 from server.tui.taskview import TaskView
 from server.tui.view import Panel, advice, framed
 from server.tui.watcher import Snapshot
-from server.tui.words import muted, stamp
+from server.tui.words import lines, muted, stamp, strong
 from shared.drift import CONTRACT, SCORE
 from shared.tasks import Task
+
+MOST_LINES = 200
+"""Of what the policy said, on a page of its own."""
 
 
 class DriftView(TaskView):
@@ -101,10 +104,21 @@ class DriftView(TaskView):
             return lifecycle_acts.accept(task, decision, fleet=fleet_size(self.snapshot))
         return lifecycle_acts.decline(task, decision) if action == "decline" else None
 
+    def page(self, table: Table, key: str, width: int) -> tuple[str, Content] | None:
+        """All of a row; behind a survey, also all that the policy made of the surveys so far."""
+        task = self.task_on_show(self.snapshot) if self.snapshot else None
+        found = super().page(table, key, width)
+        if found is None or task is None or self.snapshot is None or table.id != "surveys":
+            return found
+        policy = policy_text(task, self.snapshot.decisions, width, MOST_LINES, self.now)
+        return f"Survey {key}", lines(found[1], "", strong("Retraining"), policy)
+
     def _show_policy(self, task: Task, snapshot: Snapshot) -> None:
         panel = self.query_one("#policy", Panel)
         size = panel.content_size
         panel.border_title = "Retraining" if len(snapshot.tasks) == 1 else f"Retraining · {task.name}"
+        whole = len(said(task, snapshot.decisions, size.width, self.now)) <= size.height
+        panel.border_subtitle = "" if whole or not self.survey() else muted("enter shows all")
         panel.update(policy_text(task, snapshot.decisions, size.width, size.height, self.now))
 
     def _show_survey(self, survey: SurveyResult, task: Task, surveys: list[SurveyResult]) -> None:

@@ -8,7 +8,7 @@ from server.tui.query import Value
 from server.tui.rolling import NOT_TOLD, Fares, Rolling, Serving
 from server.tui.stagebar import PHASES
 from server.tui.table import Cell, Column, Listing, Row
-from server.tui.words import HEALTH_MARKS, ago, line, micros, muted, strong, toned
+from server.tui.words import HEALTH_MARKS, STAGE_MARKS, ago, line, micros, muted, strong, toned
 
 GLYPHS: dict[str, tuple[str, str]] = {
     "serves": ("━", "$success"), "slow": ("╍", "$warning"), "wrong": ("≠", "$error"), "refused": ("✕", "$error"),
@@ -17,7 +17,7 @@ GLYPHS: dict[str, tuple[str, str]] = {
 SERVING = (
     Column("Release", 7, right=True),
     Column("Version", 7, right=True),
-    Column("Role", 8, rank=2),
+    Column("Role", 9, rank=2),
     Column("Meant", 5, right=True),
     Column("Run it", 6, right=True),
     Column("What devices say of it", 28, grow=True),
@@ -48,7 +48,7 @@ def serving_row(each: Serving, found: Rolling) -> Row:
     return Row(str(number), (
         strong(f"r{number}"),
         f"v{each.release.version}",
-        role(number, found),
+        role(each, found),
         str(each.meant),
         str(each.running),
         line(*parts, gap="  ") if parts else muted("nobody said anything"),
@@ -56,8 +56,11 @@ def serving_row(each: Serving, found: Rolling) -> Row:
     ))  # fmt: skip
 
 
-def role(number: int, found: Rolling) -> Content:
-    """What a release is to the fleet now."""
+def role(each: Serving, found: Rolling) -> Content:
+    """What a release is to the fleet now; one that was taken away was not replaced."""
+    number = each.release.number
+    if each.aside is not None:
+        return toned(each.aside, STAGE_MARKS[each.aside].tone)
     if number == found.release.number:
         return toned("newest", "$text-primary")
     return Content("fallback") if number == found.release.fallback else muted("replaced")

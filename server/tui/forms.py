@@ -37,16 +37,28 @@ class Form(Dialog):
         """The choices, the fields with a hint each, then what follows from them."""
         values = self.values(self.tasks[0])
         with Vertical(id="dialog") as dialog:
-            dialog.border_title = self.TITLE
-            names = [(f"{task.name} · {task.title}", task.name) for task in self.tasks]
-            yield from choice("Task", names, "task")
+            dialog.border_title = self.heading()
+            yield from self.subject()
             yield from self.choices()
             for name, title in self.FIELDS.items():
                 with Horizontal(classes="field"):
                     yield Label(title)
                     yield Input(values.get(name, ""), id=name, compact=True)
                     yield Static(id=f"{name}-hint", classes="hint")
+            yield from self.seal()
             yield from self.buttons(self.VERB, danger=False)
+
+    def heading(self) -> str:
+        """What the frame says."""
+        return self.TITLE or ""
+
+    def subject(self) -> ComposeResult:
+        """What it is about: one of the tasks."""
+        yield from choice("Task", [(f"{task.name} · {task.title}", task.name) for task in self.tasks], "task")
+
+    def seal(self) -> ComposeResult:
+        """What is asked for last, once all else is right."""
+        yield from ()
 
     def choices(self) -> ComposeResult:
         """More fields that offer a few answers."""
@@ -65,9 +77,9 @@ class Form(Dialog):
         raise NotImplementedError
 
     def on_mount(self) -> None:
-        """Start at the first field that people change."""
-        self.query_one(f"#{next(iter(self.FIELDS))}", Input).focus()
+        """Start at the first field that can be changed."""
         self.check()
+        next(field for field in self.query(Input) if field.focusable).focus()
 
     @on(Input.Changed)
     @on(Select.Changed)
@@ -87,7 +99,8 @@ class Form(Dialog):
     @on(Input.Submitted)
     def submit(self) -> None:
         """Enter in a field starts, once every field is right."""
-        self.go()
+        if not self.query_one("#go", Button).disabled:
+            self.go()
 
     def chosen(self) -> Task:
         """The task chosen."""

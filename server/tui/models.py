@@ -7,7 +7,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 
-from server.tui import acts
+from server.tui import acts, promoting
 from server.tui.commands import Act
 from server.tui.gatetable import facts_text, gates_text, in_words
 from server.tui.table import Table
@@ -83,7 +83,7 @@ class ModelsView(View):
             return None
         own = releases_of(version, self.snapshot)
         if action == "promote" and version.stage == "candidate":
-            return acts.promote(version, self.snapshot)
+            return promoting.promote(version, self.snapshot)
         return (
             acts.withdraw(own[-1], self.snapshot)
             if action == "withdraw" and own and version.stage != "withdrawn"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from server.tui import acts
+from server.tui import acts, promoting
 from server.tui.commands import Act
 from server.tui.rolling import rolling
 from server.tui.rollouts import OFFERS
@@ -23,7 +23,7 @@ def act_of(name: str, rest: Sequence[str], snapshot: Snapshot, now: float) -> Ac
         return found(acts.together([_on_device(name, each, snapshot) for each in rest], "device"), "name a device")
     if name == "promote":
         version = next((v for v in snapshot.versions if str(v.number) == rest[0].removeprefix("v")), None)
-        return acts.promote(found(version, f"there is no version {rest[0]}"), snapshot)
+        return promoting.promote(found(version, f"there is no version {rest[0]}"), snapshot)
     if name == "withdraw":
         release = next((r for r in snapshot.releases if str(r.number) == rest[0].removeprefix("r")), None)
         return acts.withdraw(found(release, f"there is no release {rest[0]}"), snapshot)

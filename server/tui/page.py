@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from server.tui.query import Value
 from server.tui.titles import SteadyTitle
-from server.tui.words import line, lines, muted
+from server.tui.words import line, lines, muted, plain
 
 
 class Page(VerticalScroll):
@@ -40,4 +40,4 @@ def text_of(value: Value) -> str:
     """A field as it reads."""
     if value is None:
         return "-"
-    return value if isinstance(value, str) else f"{value:.10g}"
+    return value if isinstance(value, str) else plain(value, 10)

@@ -11,15 +11,14 @@ from server.records import DeviceHealth, RolloutStep, SurveyResult
 from server.rollouts import Situation, compares, enough, tally_of
 from server.shadow import agreement_of
 from server.stages import reached, share_of
+from server.tui.releasestate import Phase, PutAside, phase_of, put_aside, steps_of
 from server.tui.watcher import Snapshot
 from shared.health import FAILING, Health
 from shared.lifecycle import RolloutTerms
 from shared.models import Release
-from shared.rollout import WHOLE, RolloutState
+from shared.rollout import WHOLE
 from shared.tasks import Task, Window
 
-Phase = Literal["rolling", "paused", "halted", "complete", "waiting", "whole"]
-"""A rollout's state; or `waiting`: signed and served to nobody yet; or `whole`: not staged, for everyone at once."""
 StageState = Literal["done", "open", "ahead", "halted"]
 NOT_TOLD = "not told"
 HOUR = 3600.0
@@ -38,12 +37,13 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """One release: how many devices are meant to run it, how many do, and what those that ran it last said."""
+    """One release: how many devices are meant to run it, how many do, what those that ran it last said; and its end."""
 
     release: Release
     meant: int
     running: int
     said: Mapping[str, int] = field(default_factory=dict[str, int])
+    aside: PutAside | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,14 +157,6 @@ def agreement(task: Task, release: Release, snapshot: Snapshot) -> Agreement | N
     return None
 
 
-def phase_of(release: Release, steps: Sequence[RolloutStep]) -> Phase:
-    """The state of the newest document, if there is one."""
-    if steps:
-        state: RolloutState = steps[-1].rollout.state
-        return state
-    return "waiting" if release.staged else "whole"
-
-
 def fares(found: Situation, own: set[int], snapshot: Snapshot) -> tuple[Fares, ...]:
     """Each approved device, the most urgent first; `own` are the numbers of the task's releases."""
     told = {(each.device, each.health.release): each for each in found.health}
@@ -255,12 +247,15 @@ def serving(release: Release, fleet: Sequence[Fares], snapshot: Snapshot) -> Ser
         and (each.device in runs or (each.device in meant and each.health.verdict in FAILING))
     }
     silent = sum(each.running == release.number and each.device not in told for each in fleet)
+    version = next((each for each in snapshot.versions if each.number == release.version), None)
+    phase = phase_of(release, steps_of(release, snapshot.rollouts))
     said = Counter[str](told.values()) + Counter({NOT_TOLD: silent})
     return Serving(
         release=release,
         meant=len(meant),
         running=len(runs),
         said=dict(said),
+        aside=put_aside(version.stage if version else None, phase),
     )
 
 

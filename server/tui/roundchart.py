@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from server.tui.charts import columns, stacks
-from server.tui.words import FAINT, line, lines, muted, plural, toned
+from server.tui.words import FAINT, brief, line, lines, muted, plural, toned
 from shared.rounds import RoundResult
 
 MARGIN = 8
@@ -105,7 +105,7 @@ def seconds(rounds: Sequence[RoundResult], place: Frame, height: int) -> list[Co
     """How long each round took."""
     took = [result.finished_at - result.started_at for result in rounds]
     drawn = columns(took, height=height, top=max(took), tone="$primary", cell=place.cell, gap=place.gap)
-    return scaled(drawn, f"{max(took):.2g} s")
+    return scaled(drawn, brief(max(took)))
 
 
 def scaled(drawn: Sequence[Content], top: str) -> list[Content]:

@@ -29,7 +29,7 @@ from server.tui.table import Column, Row, Table
 from server.tui.versionstate import Qualities, evaluation_of
 from server.tui.view import Panel, View, advice, framed
 from server.tui.watcher import Snapshot
-from server.tui.words import PARTS, RUN_MARKS, lasting, line, lines, muted, stamp, strong, toned
+from server.tui.words import PARTS, RUN_MARKS, lasting, line, lines, muted, stamp, strong, toned, within
 from shared.rounds import RoundResult
 
 RUNS = (
@@ -39,13 +39,15 @@ RUNS = (
     Column("Rounds", 6, right=True),
     Column("Started", 16, rank=1),
 )
+TOOK = 10
+"""Cells for how long a round took."""
 ROUNDS = (
     Column("Round", 5, right=True),
     Column("Outcome", 11),
     Column("Returned", 8, right=True),
     Column("Each", 8, rank=3),
-    Column("Refused and failed", 18, grow=True),
-    Column("Took", 7, right=True, rank=1),
+    Column("Refused, failed", 15, grow=True, name="refused-and-failed"),
+    Column("Took", TOOK, right=True, rank=1),
     Column("Version", 7, right=True),
 )
 
@@ -274,7 +276,7 @@ def round_row(result: RoundResult, made: dict[int, int]) -> Row:
         f"{len(result.returned)}/{len(result.cohort)}",
         each_answer(result),
         line(*blamed(result), gap="; "),
-        lasting(result.finished_at - result.started_at),
+        within(result.finished_at - result.started_at, TOOK),
         f"v{version}" if version else muted("-"),
     ))  # fmt: skip
 

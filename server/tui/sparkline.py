@@ -12,7 +12,7 @@ from textual.content import Content
 
 from server.tui.charts import LEVELS, joined
 from server.tui.figures import Verdict, verdict
-from server.tui.words import line, lines, muted
+from server.tui.words import line, lines, muted, plain
 from shared.drift import Shift
 
 FLAT, FOG, NOTHING = "─", "░", " "
@@ -96,7 +96,7 @@ def history(points: Sequence[Point], alarm: float, width: int, height: int, *, a
     cells = _plot([point.shift for point in shown if point.shift], alarm, top, rows, each, alarming=alarming)
     level = min(rows - 1, int(rise(alarm, alarm, top) * rows))
     axis = [""] * rows
-    axis[0], axis[-1], axis[level] = "0", f"{top:.2g}", f"{alarm:g}"
+    axis[0], axis[-1], axis[level] = "0", plain(top, 2), f"{alarm:g}"
     drawn = [line(muted(f"{mark:>{AXIS - 1}} "), joined(row)) for mark, row in zip(axis, cells, strict=True)]
     return lines(*reversed(drawn), muted(" " * AXIS + days([point.until for point in shown], each, room)))
 

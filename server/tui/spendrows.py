@@ -9,7 +9,7 @@ from server.spending import MOST_CAMPAIGNS, Spending, campaign_event, course, ep
 from server.tui.charts import Stack, stacks
 from server.tui.table import Column, Row
 from server.tui.watcher import Snapshot
-from server.tui.words import line, lines, muted, plural, strong, toned
+from server.tui.words import line, lines, muted, plain, plural, strong, toned
 from shared.tasks import Task
 
 
@@ -40,7 +40,7 @@ def summary(task: Task, rows: Sequence[Spending], width: int) -> Content:
     tone = "$text-success" if able == len(rows) else "$text-warning"
     spent = sorted(each.epsilon for each in rows) or [0.0]
     found = (
-        line(muted("ceiling   "), strong(f"ε {privacy.epsilon:g}"), muted(f" at δ {privacy.delta:g}, signed")),
+        line(muted("ceiling   "), strong(f"ε {plain(privacy.epsilon)}"), muted(f" at δ {privacy.delta:g}, signed")),
         line(muted("spent     "), strong(f"ε {spent[0]:.2f} to {spent[-1]:.2f}"), muted(f", half at most {spent[(len(spent) - 1) // 2]:.2f}")),
         line(
             muted("campaign  "), strong(f"ε {price:.2f}"),
@@ -90,7 +90,7 @@ def course_chart(device: str, task: Task, snapshot: Snapshot, width: int, height
         *([(value, "$error" if value > limit else "$foreground 30%")] for value in found.further),
     ]
     drawn = stacks(values, height=height - 2, top=limit, cell=max(1, each - 1), gap=int(each > 1))
-    marks = [f"ε {limit:g}", *[""] * (len(drawn) - 2), "0"]
+    marks = [f"ε {plain(limit)}", *[""] * (len(drawn) - 2), "0"]
     head = line(
         " " * SCALE, toned("■ ", "$primary"), muted("spent   "), toned("■ ", "$foreground 30%"),
         muted(f"one more campaign of {task.training.rounds} rounds   "), toned("▔▔ ", "$text-error"), muted("ceiling"),

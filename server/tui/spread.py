@@ -8,7 +8,7 @@ from textual.content import Content
 from server.records import Device
 from server.spending import Spending
 from server.tui.charts import bar, columns
-from server.tui.words import line, lines, muted, strong, toned
+from server.tui.words import line, lines, muted, plain, strong, toned
 from shared.enrolment import BUCKETS, Bucket
 
 CELL, GAP = 2, 1
@@ -38,7 +38,7 @@ def spread(values: Sequence[float], limit: float, width: int, height: int) -> Co
         cut = (ceiling + 1) * (CELL + GAP)
         drawn = [line(under[:cut], beyond[cut:]) for under, beyond in zip(drawn, over, strict=True)]
     foot = min(width, bins * (CELL + GAP) - GAP)
-    end = f"ε {top:.3g}"
+    end = f"ε {plain(top, 3)}"
     axis = line(
         muted("0"), " " * max(1, foot - 1 - len(end)), toned(end, "$text-error" if top > limit else "$foreground 60%")
     )

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from server.tui.charts import bar
-from server.tui.rolling import Phase, Stage, StageState
+from server.tui.releasestate import Phase
+from server.tui.rolling import Stage, StageState
 from server.tui.words import Mark, age, line, lines, muted, plural, strong, toned
 
 GAP = 2

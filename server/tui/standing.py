@@ -5,7 +5,7 @@ from textual.content import Content
 from server.tui.figures import ENDED, current_run
 from server.tui.runwords import phase_line
 from server.tui.watcher import Snapshot
-from server.tui.words import RUN_MARKS, age, ago, line, muted, toned
+from server.tui.words import RUN_MARKS, age, ago, line, muted, plain, toned
 
 QUIET_SECONDS = 60.0
 """A run under way from which nothing was heard for so long deserves a look at `covey serve`."""
@@ -27,7 +27,7 @@ def cost(snapshot: Snapshot) -> Content:
         return Content("")
     most, ceiling = snapshot.dearest.get(task.name, 0.0), task.privacy.epsilon
     tone = "$text-error" if most >= ceiling else "$text-warning" if most >= 0.75 * ceiling else "$foreground 60%"
-    return toned(f"ε ≤ {most:.2f} of {ceiling:g}", tone)
+    return toned(f"ε ≤ {most:.2f} of {plain(ceiling)}", tone)
 
 
 def news(snapshot: Snapshot, now: float, trouble: str) -> Content:

@@ -17,7 +17,7 @@ from server.tui.versionstate import (
     verdicts_of,
 )
 from server.tui.watcher import Snapshot
-from server.tui.words import plural, stamp
+from server.tui.words import plain, plural, stamp
 from shared.models import ModelVersion
 from shared.rounds import RoundPlan, RoundResult
 from shared.tasks import Task
@@ -109,7 +109,7 @@ def _privacy(version: ModelVersion, snapshot: Snapshot) -> Iterator[Fact]:
         return
     delta = task.privacy.delta
     yield Fact(name="ε at most", value=f"{spend(version, snapshot, task):.2f}")
-    yield Fact(name="ceiling", value=f"{task.privacy.epsilon:g} at δ {delta:g}")
+    yield Fact(name="ceiling", value=f"{plain(task.privacy.epsilon)} at δ {delta:g}")
 
 
 def _evaluation(version: ModelVersion, snapshot: Snapshot, quality: Quality | None) -> Iterator[Fact]:

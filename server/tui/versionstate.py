@@ -7,7 +7,7 @@ from typing import Literal
 from server import metrics
 from server.estimates import Estimate
 from server.records import EvaluationResult, GateVerdict
-from server.tui.rolling import phase_of
+from server.tui.releasestate import Phase, phase_of, put_aside, steps_of
 from server.tui.watcher import Snapshot
 from server.tui.words import STAGE_MARKS, Mark
 from shared.errors import InputError
@@ -46,18 +46,25 @@ def releases_of(version: ModelVersion, snapshot: Snapshot) -> tuple[Release, ...
 
 
 def standing(version: ModelVersion, snapshot: Snapshot) -> Standing:
-    """What a version is to the fleet: `current` is what devices outside a rollout run, or all once it is complete."""
+    """What a version is to the fleet: `current` is what devices outside a rollout run, or all once it is complete.
+
+    One that was taken away stays halted or withdrawn, whatever was released since.
+    """
     own = releases_of(version, snapshot)
-    if version.stage == "withdrawn":
-        return "withdrawn"
+    if aside := put_aside(version.stage, _phase(own[-1], snapshot) if own else None):
+        return aside
     if not own:
         return "candidate"
     newest = [release for release in snapshot.releases if release.task == version.task][-1]
-    phase = phase_of(newest, [step for step in snapshot.rollouts if step.rollout.release == newest.number])
+    phase = _phase(newest, snapshot)
     if own[-1].number == newest.number:
-        return "current" if phase in {"complete", "whole"} else "halted" if phase == "halted" else "canary"
+        return "current" if phase in {"complete", "whole"} else "canary"
     stands_in = phase not in {"complete", "whole"} and own[-1].number == newest.fallback
     return "current" if stands_in else "released"
+
+
+def _phase(release: Release, snapshot: Snapshot) -> Phase:
+    return phase_of(release, steps_of(release, snapshot.rollouts))
 
 
 def verdicts_of(version: ModelVersion, snapshot: Snapshot) -> tuple[GateVerdict, ...]:

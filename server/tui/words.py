@@ -1,5 +1,6 @@
 """How figures read on screen, and the glyph, word and colour of each state."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -117,6 +118,29 @@ def lasting(seconds: float) -> str:
     if seconds < HOUR:
         return f"{int(seconds // MINUTE)} min" + (f" {int(seconds % MINUTE):02d} s" if int(seconds % MINUTE) else "")
     return f"{int(seconds // HOUR)} h {int(seconds % HOUR // MINUTE):02d} min"
+
+
+def brief(seconds: float) -> str:
+    """A length of time in six cells: `0.05 s`, `8.2 s`, `120 s`, `35 min`, `2.5 h`."""
+    for unit, length, below in (("s", 1, 1000), ("min", MINUTE, 100)):
+        if round(seconds / length) < below:
+            return f"{plain(round(seconds / length, 2), 2)} {unit}"
+    return f"{plain(seconds / HOUR, 2)} h"
+
+
+def within(seconds: float, cells: int) -> str:
+    """A length of time, to the second where so many cells hold that."""
+    exact = lasting(seconds)
+    return exact if len(exact) <= cells else brief(seconds)
+
+
+def plain(value: float, digits: int = 6) -> str:
+    """A figure to so many digits, its whole part never shortened nor put as a power of ten: `0.052`, `8.2`, `120`."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    shown = f"{value:.{places}f}"
+    return shown.rstrip("0").rstrip(".") if places else shown
 
 
 def stamp(then: float) -> str:

@@ -60,8 +60,7 @@ def grown(app: CoveyApp, *, release: int) -> Changed:
     assert app.snapshot is not None
     one = app.snapshot.devices[0]
     many = [
-        replace(one, name=f"device-{place:05d}", release=release if place % 100 == 0 else 1)
-        for place in range(MANY)
+        replace(one, name=f"device-{place:05d}", release=release if place % 100 == 0 else 1) for place in range(MANY)
     ]
     return Changed(replace(app.snapshot, devices=tuple(many)))
 

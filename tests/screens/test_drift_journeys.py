@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from screens import season, story
+from hypothesis import given
+from hypothesis import strategies as st
+from screens import lifecycle_story, season, story
 from screens.conftest import Commands, Open, settled, text_of, until
 from screens.test_models_journeys import confirm
 from textual.pilot import Pilot
@@ -14,6 +16,7 @@ from server.records import Decision
 from server.store import Store
 from server.tui.app import CoveyApp
 from server.tui.confirm import ConfirmDialog
+from server.tui.policy import policy_text
 from server.tui.table import Table
 
 
@@ -119,6 +122,47 @@ async def test_a_campaign_that_the_policy_started_is_named(opened: Open, told: P
         app = await at_drift(pilot)
         assert "▸ started a campaign · run 5 · 1 min ago" in text_of(app)
         assert "a Accept" not in text_of(app)
+
+
+async def test_in_little_room_the_policy_says_what_it_did_why_and_when_it_acts(opened: Open, told: Path) -> None:
+    async with opened(told).run_test(size=(80, 24)) as pilot:
+        app = await at_drift(pilot)
+        said = text_of(app)
+        for words in (
+            "▸ started run 5 · 1 min ago ",
+            "why    ada accepted: score PSI ",
+            " is above the alarm,",
+            "when   score PSI; asks first ",
+        ):
+            assert words in said
+        assert "enter shows all" in said
+        await pilot.press("enter")
+        await until(pilot, lambda: "Survey 4" in text_of(app))
+        for words in (
+            "▸ started a campaign · run 5",
+            "then   learns 90 days, every 7 days at most, up to ε 6",
+            "? asks · score PSI",
+        ):
+            assert words in text_of(app)
+
+
+async def test_in_little_room_the_policy_counts_what_it_saw(opened: Open, surveyed: Path) -> None:
+    async with opened(surveyed).run_test(size=(80, 24)) as pilot:
+        app = await at_drift(pilot)
+        assert "saw    6 features moved too" in text_of(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: "that informs only" in text_of(app))
+
+
+@given(st.text("abc .,", max_size=300), st.integers(29, 90), st.integers(1, 20), st.booleans())
+def test_the_policy_stays_in_its_panel_and_breaks_off_only_its_reasons(
+    why: str, width: int, height: int, informs: bool
+) -> None:
+    decision = Decision(task="flights", at=0.0, act="start", why=why, run_id=5, informed=("temp",) * informs)
+    drawn = policy_text(lifecycle_story.flights(story.TASK), [decision], width, height, 60.0).plain.split("\n")
+    assert len(drawn) <= height
+    assert all(len(row) <= width for row in drawn)
+    assert not any(row.endswith("…") for row in drawn[:-1])
 
 
 async def test_a_task_without_surveys_says_what_to_do(opened: Open, told: Path) -> None:

@@ -14,7 +14,7 @@ from server.config import Federation
 from server.store import Store
 from server.tui.app import CoveyApp
 from server.tui.commands import Ran, run_covey
-from server.tui.confirm import ConfirmDialog
+from server.tui.confirm import ConfirmDialog, Dialog
 from server.tui.forms import Form, StartDialog, SurveyDialog
 from server.tui.header import VIEWS, Header
 from shared.accounting import epsilon
@@ -256,12 +256,13 @@ async def test_each_act_runs_its_command(
     async with opened(told).run_test(size=(120, 40)) as pilot:
         app = await settled(pilot)
         await pilot.press(*keys)
-        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        assert isinstance(app.screen, ConfirmDialog)
-        for name in app.screen.query("#name").results(Input):
-            assert app.screen.query_one("#go", Button).disabled
-            name.value = app.screen.asked.typed
-            await pilot.pause()
+        await until(pilot, lambda: isinstance(app.screen, Dialog))
+        dialog = app.screen
+        if isinstance(dialog, ConfirmDialog):
+            for name in dialog.query("#name").results(Input):
+                assert dialog.query_one("#go", Button).disabled
+                name.value = dialog.asked.typed
+                await pilot.pause()
         app.screen.query_one("#go", Button).focus()
         await pilot.press("enter")
         await until(pilot, lambda: commands)

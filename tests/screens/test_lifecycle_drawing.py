@@ -14,12 +14,14 @@ from server.records import GateVerdict
 from server.tui.gatetable import facts_text, gates_text, summary
 from server.tui.glyphs import in_ascii
 from server.tui.lineagetree import tree
+from server.tui.releasestate import Phase, put_aside
 from server.tui.rolling import Stage
 from server.tui.sparkline import FLAT, FOG, HIGHEST, Point, Sparkline, history, spot
 from server.tui.spread import affordable, bucket_of, spread
 from server.tui.stagebar import PHASES, STAGE_STATES, stage_row
 from server.tui.versiondiff import change, side_by_side
 from server.tui.versionfacts import Fact
+from shared import models
 from shared.drift import Shift
 from shared.enrolment import BUCKETS
 from shared.models import ModelVersion
@@ -270,3 +272,26 @@ def test_the_storys_cells_are_believable() -> None:
 
 def mean_place(counts: Sequence[float]) -> float:
     return sum(place * count for place, count in enumerate(counts)) / sum(counts)
+
+
+# -- releases that were taken away --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stage", "phase", "word"),
+    [
+        ("canary", "rolling", None),
+        ("released", "complete", None),
+        ("candidate", None, None),
+        (None, "whole", None),
+        ("halted", "halted", "halted"),
+        ("halted", "rolling", "halted"),
+        ("canary", "halted", "halted"),
+        ("withdrawn", "halted", "withdrawn"),
+        ("withdrawn", "complete", "withdrawn"),
+    ],
+)
+def test_a_release_is_put_aside_by_its_version_or_by_its_rollout(
+    stage: models.Stage | None, phase: Phase | None, word: str | None
+) -> None:
+    assert put_aside(stage, phase) == word

@@ -7,14 +7,16 @@ import pytest
 from screens import story
 from screens.conftest import Commands, Open, settled, text_of, until
 from textual.pilot import Pilot
-from textual.widgets import Button, Input
+from textual.widgets import Button, Input, Select
 
 from server.config import Federation
 from server.store import Store
 from server.tui.app import CoveyApp
 from server.tui.confirm import ConfirmDialog
+from server.tui.promotedialog import PromoteDialog
 from server.tui.table import Table
 from server.tui.versiondiff import DiffDialog
+from shared.lifecycle import RolloutTerms
 
 
 async def at_models(pilot: Pilot[None], *keys: str) -> CoveyApp:
@@ -72,6 +74,26 @@ async def test_a_halted_and_a_withdrawn_version_are_marked_as_such(opened: Open,
         app = await at_models(pilot)
         assert "■ halted" in text_of(app)
         assert "✕ withdrawn" in text_of(app)
+
+
+async def test_a_version_that_was_taken_away_stays_so_once_a_newer_release_is_there(opened: Open, told: Path) -> None:
+    store = Store(Federation(told).database)
+    story.lifecycle_story.step(store, 2, 50, moment=story.NOW - 60, why="2 crashed", to="halted")
+    newest = store.releases("flights")[-1]
+    store.add_release(replace(newest, number=3, version=25, fallback=1, published_at=int(story.NOW - 30)), [])
+    story.lifecycle_story.step(store, 3, 25, moment=story.NOW - 20, why="published")
+    store.close()
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await at_models(pilot)
+        rows = {row[4:7]: row for row in text_of(app).split("\n") if row.startswith("│")}
+        assert "■ halted" in rows["v21"]
+        assert "◐ canary" in rows["v25"]
+        assert "replaced" not in text_of(app)
+        await pilot.press("4")
+        await until(pilot, lambda: "Who serves what" in text_of(app))
+        [row] = [row for row in text_of(app).split("\n") if "  r2      v21" in row]
+        assert "halted" in row
+        assert "replaced" not in text_of(app)
 
 
 async def test_gates_tell_failed_from_undecided(opened: Open, told: Path) -> None:
@@ -134,11 +156,101 @@ async def test_a_difference_names_the_settings_that_differ(opened: Open, idle: P
 async def test_promote_names_its_reach_and_runs_its_command(opened: Open, told: Path, commands: Commands) -> None:
     async with opened(told).run_test(size=(120, 40)) as pilot:
         app = await at_models(pilot, "p")
-        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
-        assert "promote 27 → 8 devices, canary 25 %: " in text_of(app)
-        await confirm(pilot)
+        await until(pilot, lambda: isinstance(app.screen, PromoteDialog))
+        assert "promote 27 → 8 devices, canary 25 %: 2" in text_of(app)
+        await pilot.press("enter")
         await until(pilot, lambda: commands)
     assert commands == [("--home", str(told), "promote", "27")]
+
+
+async def test_a_canary_of_another_size_is_counted_shown_and_run(opened: Open, told: Path, commands: Commands) -> None:
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await at_models(pilot, "p", *"60")
+        await until(pilot, lambda: "promote 27 → 8 devices, canary 60 %: 4" in text_of(app))
+        assert "Then 100 %, as long as" in text_of(app)
+        assert "4 devices of the next stage, 100 %, run it beside" in text_of(app)
+        await pilot.press("backspace", "backspace", *"25")
+        await until(pilot, lambda: "promote 27 --percent 25" in text_of(app))
+        assert "canary 25 %: 2" in text_of(app)
+        assert "Then 50 %, 100 %" in text_of(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: commands)
+    assert commands == [("--home", str(told), "promote", "27", "--percent", "25")]
+
+
+@pytest.mark.parametrize("typed", ["0", "100", "101", "abc", "-5", "nan", "1e1"])
+async def test_a_canary_of_nobody_of_all_or_of_no_number_is_refused(
+    opened: Open, told: Path, commands: Commands, typed: str
+) -> None:
+    async with opened(told).run_test(size=(80, 24)) as pilot:
+        app = await at_models(pilot)
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, PromoteDialog))
+        app.screen.query_one("#percent", Input).value = typed
+        await until(pilot, lambda: "✕ a percent from 0.01 to 99.99" in text_of(app))
+        assert "covey --home" not in text_of(app)
+        assert app.screen.query_one("#go", Button).disabled
+        await pilot.press("enter", "escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+    assert commands == []
+
+
+async def test_all_at_once_has_no_canary_and_asks_for_the_name(opened: Open, told: Path, commands: Commands) -> None:
+    async with opened(told).run_test(size=(80, 24)) as pilot:
+        app = await at_models(pilot)
+        await pilot.press("p", *"25")
+        await until(pilot, lambda: isinstance(app.screen, PromoteDialog))
+        app.screen.query_one("#way", Select).value = "everyone"
+        await until(pilot, lambda: "promote 27 → 8 devices, all at once" in text_of(app))
+        assert "promote 27 --all" in text_of(app)
+        assert app.screen.query_one("#percent", Input).disabled
+        assert app.screen.query_one("#go", Button).disabled
+        app.screen.query_one("#name", Input).focus()
+        await pilot.press("v", "enter")
+        assert commands == []
+        await pilot.press(*"27", "enter")
+        await until(pilot, lambda: commands)
+    assert commands == [("--home", str(told), "promote", "27", "--all")]
+
+
+async def test_a_shadow_is_offered_where_the_task_has_none(opened: Open, told: Path, commands: Commands) -> None:
+    store = Store(Federation(told).database)
+    task = store.task("flights")
+    terms = replace(task.rollout or RolloutTerms(), shadow=False)
+    store.add_task(replace(task, revision=task.revision + 1, rollout=terms))
+    store.close()
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await at_models(pilot, "p")
+        await until(pilot, lambda: isinstance(app.screen, PromoteDialog))
+        assert "beside the one that answers" not in text_of(app)
+        app.screen.query_one("#way", Select).value = "shadow"
+        await until(
+            pilot, lambda: "2 devices of the next stage, 50 %, run it beside the one that answers" in text_of(app)
+        )
+        app.screen.query_one("#percent", Input).focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: commands)
+    assert commands == [("--home", str(told), "promote", "27", "--shadow")]
+
+
+async def test_without_a_rollout_a_release_is_for_all_unless_a_canary_is_chosen(
+    opened: Open, told: Path, commands: Commands
+) -> None:
+    store = Store(Federation(told).database)
+    task = store.task("flights")
+    store.add_task(replace(task, revision=task.revision + 1, rollout=None))
+    store.close()
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await at_models(pilot, "p")
+        await until(pilot, lambda: "promote 27 → 8 devices, all at once" in text_of(app))
+        assert app.focused is app.screen.query_one("#name", Input)
+        assert "--all" not in text_of(app)
+        app.screen.query_one("#way", Select).value = "stages"
+        await until(pilot, lambda: "canary 10 %: 1" in text_of(app))
+        app.screen.query_one("#percent", Input).focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: commands)
+    assert commands == [("--home", str(told), "promote", "27", "--percent", "10")]
 
 
 async def test_withdraw_asks_for_the_version_and_runs_its_command(opened: Open, told: Path, commands: Commands) -> None:

@@ -1,5 +1,6 @@
 """What an operator does about a release on its way: reads who serves what, pauses, resumes, advances, halts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,19 @@ async def test_a_halted_rollout_says_why_and_offers_nothing(opened: Open, told: 
         assert "r2 → r1" in said
         for offer in ("p Pause", "r Resume", "a Advance", "H Halt"):
             assert offer not in said
+
+
+@pytest.mark.parametrize("size", [(120, 40), (200, 60)])
+async def test_a_withdrawn_release_was_not_replaced(opened: Open, told: Path, size: tuple[int, int]) -> None:
+    store = Store(Federation(told).database)
+    newest = store.releases("flights")[-1]
+    store.add_release(replace(newest, number=3, version=12, staged=False, fallback=0), [])
+    store.set_stage(21, "withdrawn")
+    store.close()
+    async with opened(told).run_test(size=size) as pilot:
+        app = await at_rollouts(pilot)
+        roles = {row.split()[1]: row.split()[3] for row in text_of(app).split("\n") if row.startswith("│      r")}
+        assert roles == {"r3": "newest", "r2": "withdrawn", "r1": "replaced"}
 
 
 async def test_the_last_stage_is_completed_and_a_complete_one_can_be_halted(opened: Open, told: Path) -> None:

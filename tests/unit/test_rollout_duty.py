@@ -73,7 +73,14 @@ def test_a_task_without_a_rollout_promotes_to_everyone_unless_told_a_percent(tmp
 
 @pytest.mark.parametrize(
     "way",
-    [{"percent": 0.0}, {"percent": 100.0}, {"everyone": True, "percent": 5.0}, {"everyone": True, "shadow": True}],
+    [
+        {"percent": 0.0},
+        {"percent": 0.001},
+        {"percent": 99.999},
+        {"percent": 100.0},
+        {"everyone": True, "percent": 5.0},
+        {"everyone": True, "shadow": True},
+    ],
     ids=str,
 )
 def test_a_canary_of_nobody_or_of_all_is_refused(way: dict[str, float]) -> None:
