@@ -74,6 +74,16 @@ def under_way(store: Store, task: Task, *, now: float | None = None) -> UnderWay
     )  # fmt: skip
 
 
+def where(found: UnderWay) -> str:
+    """How far a release has come and what is next, in a line."""
+    reach = next((each.meant for each in found.serving if each.release == found.release), 0)
+    steps = {
+        "wait": "waits", "open": "opens the next stage", "complete": "completes", "halt": "halts", "ask": "asks",
+    }  # fmt: skip
+    ahead = f"; {steps[found.next.act]}: {found.next.why}" if found.next else ""
+    return f"release {found.release} is {found.state}, {reach} of {found.devices} devices{ahead}"
+
+
 def _stages(found: Situation) -> tuple[StageShown, ...]:
     """The stages that were opened, and the declared ones that were not."""
     opened = {step.rollout.stage_bp: step.at for step in reversed(found.steps)}

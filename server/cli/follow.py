@@ -1,4 +1,4 @@
-"""Watching a run until it ends; leaving never stops it."""
+"""Watching a run, or a rollout, until it ends; leaving never stops it."""
 
 import sys
 import time
@@ -8,10 +8,13 @@ import typer
 from server.config import Federation
 from server.records import ACTIVE, Progress, Run
 from server.store import Store
+from server.underway import UnderWay, under_way, where
 from shared.errors import CoveyError
 from shared.lock import holder
+from shared.tasks import Task
 
 LOOK_SECONDS = 0.2
+SETTLED = ("complete", "halted", "unstaged")
 
 
 def follow(federation: Federation, store: Store, run_id: int) -> None:
@@ -39,6 +42,34 @@ def _watch(store: Store, run_id: int) -> None:
         time.sleep(LOOK_SECONDS)
     if said and sys.stdout.isatty():
         typer.echo()
+
+
+def follow_rollout(federation: Federation, store: Store, task: Task) -> None:
+    """Say where the newest release is whenever that changes, until all devices may have it; raise `CoveyError` if it is halted."""
+    if holder(federation.lock) is None:
+        typer.echo("The rollout waits for the coordinator; start it with `covey serve`.")
+    try:
+        found = _watch_rollout(store, task)
+    except KeyboardInterrupt:
+        typer.echo("\nThe rollout goes on by itself; `covey rollout halt` ends it.")
+        return
+    if found.state == "halted":
+        raise CoveyError(f"release {found.release} of {found.task} is halted: {found.steps[-1].why}")
+    what = "went to everyone at once" if found.state == "unstaged" else f"is complete: {found.steps[-1].why}"
+    typer.echo(f"Release {found.release} of {found.task} {what}.")
+
+
+def _watch_rollout(store: Store, task: Task) -> UnderWay:
+    said = ""
+    while (found := under_way(store, task)).state not in SETTLED:
+        line = where(found)
+        if line != said:
+            said = line
+            _show(line)
+        time.sleep(LOOK_SECONDS)
+    if said and sys.stdout.isatty():
+        typer.echo()
+    return found
 
 
 def _show(line: str) -> None:

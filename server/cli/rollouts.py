@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from server.cli.base import AsJson, ago, command_line, opened, print_json, print_table, the_task
+from server.cli.follow import follow_rollout
 from server.store import Store
 from server.underway import Serving, StageShown, UnderWay, under_way
 from shared.rollout import Rollout
@@ -22,10 +23,13 @@ def rollout(
         typer.Argument(metavar="[pause|resume|advance|halt]", help="What to do.", show_default="show how far it is"),
     ] = None,
     task: Annotated[str | None, typer.Argument(help="The task.", show_default="the only one")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Watch it until all devices may have it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show how far the newest release has come, or pause, resume, advance or halt it."""
     act = what if what in ACTS else None
+    if follow and (act or as_json):
+        raise typer.BadParameter("--follow only shows, line by line: leave the act and --json out")
     if act is None and task is not None:
         raise typer.BadParameter(f"{what!r} is none of {', '.join(ACTS)}; to see a task's rollout, name the task alone")
     with opened(context) as (federation, store):
@@ -34,6 +38,9 @@ def rollout(
             paused = _is_paused(store, found)
             signed = _act(act)(federation, store, found, command=command_line(context))
             _say(act, signed, lifted=paused and signed.state != "paused", as_json=as_json)
+            return
+        if follow:
+            follow_rollout(federation, store, found)
             return
         shown = under_way(store, found)
     if as_json:

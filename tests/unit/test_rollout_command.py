@@ -1,6 +1,8 @@
 """`covey promote` and `covey rollout`: what a person reads, what a program reads, what the audit log keeps."""
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +10,9 @@ import pytest
 from rolling import Fleet, build_fleet
 
 from server import __main__ as covey_main
+from server import rollout_acts
 from server.promotion import Way
+from server.store import Store
 from shared.lifecycle import RolloutTerms
 
 Run = Callable[..., tuple[int, str, str]]
@@ -121,6 +125,49 @@ def test_a_paused_rollout_is_resumed_in_json(fleet: Fleet, run: Run) -> None:
     fleet.promote(2)
     assert run("rollout", "pause")[0] == 0
     assert json.loads(run("rollout", "resume", "--json")[1])["state"] == "rolling"
+
+
+@pytest.mark.parametrize("act", ["advance", "halt"])
+def test_a_rollout_is_followed_to_its_end(act: str, fleet: Fleet, run: Run) -> None:
+    """It is steered from elsewhere meanwhile; a halt is told by the exit status too."""
+    fleet.promote(2)
+
+    def steer() -> None:
+        elsewhere = Store(fleet.federation.database)
+        for state in ("rolling", "rolling", "complete") if act == "advance" else ("halted",):
+            time.sleep(0.5)
+            assert getattr(rollout_acts, act)(fleet.federation, elsewhere, fleet.task).state == state
+        elsewhere.close()
+
+    hand = threading.Thread(target=steer)
+    hand.start()
+    status, said, wrong = run("rollout", "--follow")
+    hand.join()
+    lines = said.splitlines()
+    assert lines[0] == "The rollout waits for the coordinator; start it with `covey serve`."
+    assert "release 2 is rolling, 2 of 20 devices; waits: " in lines[1]
+    if act == "advance":
+        assert [words for words in ("10 of 20", "20 of 20") if any(words in line for line in lines)] == [
+            "10 of 20",
+            "20 of 20",
+        ]
+        assert (status, lines[-1].partition(":")[0]) == (0, "Release 2 of machines is complete")
+    else:
+        assert status == 1
+        assert "release 2 of machines is halted: " in wrong
+
+
+def test_what_went_to_everyone_at_once_is_not_waited_for(run: Run) -> None:
+    assert run("rollout", "--follow")[1].endswith("Release 1 of machines went to everyone at once.\n")
+
+
+@pytest.mark.parametrize("words", [("halt", "--follow"), ("--follow", "--json")], ids=" ".join)
+def test_following_only_shows(words: tuple[str, ...], fleet: Fleet, run: Run) -> None:
+    fleet.promote(2)
+    status, _, wrong = run("rollout", *words)
+    assert status == 2
+    assert "leave the act and --json out" in " ".join(wrong.replace("│", "").split())
+    assert fleet.document.state == "rolling"
 
 
 def test_a_word_that_is_no_act_is_refused(run: Run) -> None:
