@@ -62,6 +62,11 @@ def test_the_model_learned_and_was_released_to_all(said: str) -> None:
     assert "release 1" in said
 
 
+def test_every_declared_gate_was_judged_on_what_the_devices_counted(said: str) -> None:
+    for gate in ("AUC", "PR-AUC", "recall at 50% alerts", "calibration error", "worst group's AUC gap", "epsilon"):
+        assert re.search(rf"^passed +{gate}  ", said, re.MULTILINE), gate
+
+
 def test_it_tells_a_ripe_apple_from_an_unripe_one(said: str) -> None:
     asked = said[said.index("Ask it") if "Ask it" in said else 0 :]
     assert re.search(r"\bripe\b", asked)
