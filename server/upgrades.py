@@ -1,5 +1,6 @@
 """Upgrading Covey: before its store is brought up to date, the file as it was is copied aside, for the way back."""
 
+import secrets
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from server.schema import MIGRATIONS
 from shared.database import copy_whole, version_of
 from shared.errors import InputError
+from shared.files import sync
 from shared.lock import holder, is_held_here
 
 KEPT = 2
@@ -28,7 +30,15 @@ def keep_before_migrating(database: Path) -> Path | None:
             "brought up to date"
         )
     copy = database.with_name(f"{database.name}.before-{len(MIGRATIONS)}")
-    copy_whole(database, copy)
+    draft = database.with_name(f".{copy.name}.{secrets.token_hex(8)}")
+    try:
+        copy_whole(database, draft)
+        if schema_of(draft, at_rest=True) == len(MIGRATIONS):
+            return None  # another process brought the store up to date meanwhile, and made its copy before
+        draft.replace(copy)
+        sync(copy.parent)
+    finally:
+        draft.unlink(missing_ok=True)
     for old in copies(database)[:-KEPT]:
         old.unlink(missing_ok=True)
     return copy
@@ -40,10 +50,14 @@ def copies(database: Path) -> list[Path]:
     return sorted(found, key=_number)
 
 
-def schema_of(database: Path) -> int:
-    """The schema's number of a file, without opening it for writing; 0 where it is no store yet, or cannot be read."""
+def schema_of(database: Path, *, at_rest: bool = False) -> int:
+    """The schema's number of a file, without opening it for writing; 0 where it is no store yet, or cannot be read.
+
+    A file `at_rest`, that nobody else knows of, is read without SQLite's files beside it.
+    """
+    how = "mode=ro&immutable=1" if at_rest else "mode=ro"
     try:
-        with closing(sqlite3.connect(database.absolute().as_uri() + "?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?{how}", uri=True)) as connection:
             return version_of(connection)
     except sqlite3.Error:
         return 0

@@ -114,10 +114,9 @@ def _open(path: Path | str) -> sqlite3.Connection:
 def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
     if version_of(connection) > len(migrations):
         raise InputError(f"it was written by a newer Covey (schema {version_of(connection)}); upgrade Covey")
-    while version_of(connection) < len(migrations):
-        with transaction(connection):
-            found = version_of(connection)
-            if found < len(migrations):
+    if version_of(connection) < len(migrations):
+        with transaction(connection):  # one for all of them: nobody ever sees a schema in between
+            for found in range(version_of(connection), len(migrations)):
                 _apply(connection, migrations[found], found + 1)
 
 

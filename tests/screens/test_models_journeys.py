@@ -165,7 +165,9 @@ async def test_promote_names_its_reach_and_runs_its_command(opened: Open, told: 
 
 async def test_a_canary_of_another_size_is_counted_shown_and_run(opened: Open, told: Path, commands: Commands) -> None:
     async with opened(told).run_test(size=(120, 40)) as pilot:
-        app = await at_models(pilot, "p", *"60")
+        app = await at_models(pilot, "p")
+        await until(pilot, lambda: isinstance(app.screen, PromoteDialog))
+        await pilot.press(*"60")
         await until(pilot, lambda: "promote 27 → 8 devices, canary 60 %: 4" in text_of(app))
         assert "Then 100 %, as long as" in text_of(app)
         assert "4 devices of the next stage, 100 %, run it beside" in text_of(app)

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -78,6 +79,27 @@ def test_two_copies_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         f"covey.db.before-{n}" for n in range(NEWEST - KEPT + 1, NEWEST + 1)
     ]
     assert [schema_of(copy) for copy in copies(database)] == list(range(NEWEST - KEPT, NEWEST))
+
+
+def test_whoever_opens_it_at_the_same_time_keeps_the_old_file_too(database: Path) -> None:
+    old = schema_of(database)
+    failures: list[Exception] = []
+
+    def open_it() -> None:
+        try:
+            Store(database).close()
+        except (InputError, OSError) as error:
+            failures.append(error)
+
+    openers = [threading.Thread(target=open_it) for _ in range(8)]
+    for opener in openers:
+        opener.start()
+    for opener in openers:
+        opener.join()
+    assert failures == []
+    assert schema_of(database) == NEWEST
+    assert [schema_of(copy) for copy in copies(database)] == [old]
+    assert list(database.parent.glob(".*")) == []
 
 
 def test_a_new_store_and_an_up_to_date_one_are_not_copied(tmp_path: Path) -> None:
