@@ -10,6 +10,8 @@ from server import fairness, metrics
 from server.estimates import Estimate
 from server.metrics import Cells
 
+pytestmark = pytest.mark.proof  # thousands of draws
+
 BINS = 20
 EDGES = tuple(edge / BINS for edge in range(BINS + 1))
 
