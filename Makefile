@@ -62,7 +62,7 @@ attacks: $(READY) ## Attack a federation as its members, and its updates as thei
 fuzz: $(READY) ## A million inputs that nobody would write, on everything that parses (about 15 minutes).
 	@$(BIN)/python -m simulations.fuzz
 
-rollouts: $(READY) ## Send six kinds of bad candidates to a real fleet, past the gates, and print how far each came (about 5 minutes).
+rollouts: $(READY) ## Send six kinds of bad candidates to a real fleet, past the gates, and print how far each came (about 2 minutes).
 	@$(BIN)/covey-sim rollout
 
 soak: $(READY) ## Thirty minutes of predictions through swaps, kills and a coordinator that goes away.
