@@ -29,9 +29,11 @@ def run_command(arguments: Sequence[str]) -> None:
 
 
 def open_terminal(options: Sequence[str]) -> None:
-    """Open the terminal UI on the federation that the options name; raise `InputError` if there is none."""
+    """Open the terminal UI on the federation that the options name; raise `InputError` without one, or without a terminal."""
     federation = Federation(named_home(options).absolute())
     federation.settings()
+    if not sys.stdin.isatty() and "TEXTUAL_DRIVER" not in os.environ:  # a page in a browser is no terminal either
+        raise InputError("the terminal UI needs a terminal to read keys from; `covey --help` lists what prints instead")
 
     # How long a key waits for its frame at most: half of what Textual takes by itself, read as it is imported.
     os.environ.setdefault("TEXTUAL_FPS", "120")

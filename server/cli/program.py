@@ -48,6 +48,12 @@ def covey(
     read_only: Annotated[
         bool, typer.Option("--read-only", envvar=READ_ONLY, help="Show things, and refuse whatever changes any.")
     ] = False,
+    ascii_only: Annotated[  # noqa: ARG001 - `server/__main__.py` reads it where no command follows
+        bool,
+        typer.Option(
+            "--ascii", help="Without a command: draw the terminal UI with ASCII alone, as COVEY_ASCII=1 does."
+        ),
+    ] = False,
 ) -> None:
     """Open the session that every command works in."""
     federation = Federation((home or default_home()).absolute())

@@ -1,6 +1,8 @@
 """`covey` in process: what a person reads, what a program reads, and one line when something is wrong."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,13 @@ def test_an_error_is_one_line_without_a_trace(tmp_path: Path, capsys: pytest.Cap
     assert out == ""
     assert err.startswith("covey: ")
     assert err.count("\n") == 1
+
+
+def test_without_a_terminal_the_terminal_ui_says_so_and_ends(home: Path) -> None:
+    command = [sys.executable, "-m", "server", "--home", str(home)]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("covey: the terminal UI needs a terminal")
 
 
 def test_a_federation_is_never_founded_twice(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
