@@ -117,7 +117,10 @@ class Gateway:
             await self._route(scope, receive, send)
         except Refused as refusal:
             outcome = refusal.reason
-            log.info("%s %r refused: %s", scope["method"], scope["path"], refusal.reason)
+            # That there is no newer root is how TUF learns it, from every device at every look.
+            usual = refusal.status == 404 and scope["path"].endswith(".root.json")
+            level = logging.DEBUG if usual else logging.INFO
+            log.log(level, "%s %r refused: %s", scope["method"], scope["path"], refusal.reason)
             document = {"reason": refusal.reason, "detail": refusal.detail}
             await answer(send, refusal.status, document, covey_release=str(self.release), connection="close")
         except Gone:

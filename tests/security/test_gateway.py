@@ -332,6 +332,15 @@ async def test_what_is_public_is_served(world: World) -> None:
     assert (await world.client.get("/health")).json() == {"state": "serving"}
 
 
+async def test_the_log_is_not_filled_with_roots_that_are_not_there_yet(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        for missing in ("2.root.json", "out.json"):
+            refused(await world.client.get(f"/tuf/metadata/{missing}"), 404, "unknown")
+    assert ["out.json" in record.message for record in caplog.records if "refused" in record.message] == [True]
+
+
 async def test_a_stranger_cannot_fill_the_memory_of_nonces(world: World) -> None:
     """Anybody can sign with a key of their own: only what an approved device sends is worth remembering."""
     stranger, waiting = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
