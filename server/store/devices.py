@@ -58,7 +58,7 @@ class DeviceRows(Rows):
 
     def devices(self) -> list[Device]:
         """Every device, by name."""
-        return self._moved("devices", "SELECT * FROM devices WHERE moved > ? ORDER BY name", ("name",), _device)
+        return self._moved("devices", "SELECT * FROM devices WHERE moved > ?", ("name",), _device)
 
     def device(self, name: str) -> Device:
         """The device called `name`, or `InputError`."""

@@ -86,8 +86,7 @@ class LifecycleRows(Rows):
         """What devices last said, by device; of one task's release if asked."""
         return self._moved(
             f"health {task} {release}",
-            "SELECT * FROM health WHERE moved > ? AND (? IS NULL OR task = ?) AND (? IS NULL OR release = ?) "
-            "ORDER BY device, task, release",
+            "SELECT * FROM health WHERE moved > ? AND (? IS NULL OR task = ?) AND (? IS NULL OR release = ?)",
             ("device", "task", "release"), _health, task, task, release, release,
         )  # fmt: skip
 

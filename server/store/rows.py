@@ -18,8 +18,11 @@ T = TypeVar("T")
 class Rows:
     """An open store; each part of it adds its own reads and writes."""
 
-    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
-        """Open or create the file at `path` (`:memory:` in tests); with `read_only` it must be there, and is not written to.
+    def __init__(self, path: Path | str, *, read_only: bool = False, create: bool = True) -> None:
+        """Open or create the file at `path` (`:memory:` in tests).
+
+        With `read_only`, or without `create`, it must be there: raise `InputError` where it is not. With `read_only` it
+        is not written to.
 
         A file of an older schema is copied aside before it is brought up to date.
         """
@@ -27,7 +30,7 @@ class Rows:
             self._db = connect_read_only(Path(path), MIGRATIONS)
         else:
             keep_before_migrating(Path(path))
-            self._db = connect(path, MIGRATIONS)
+            self._db = connect(path, MIGRATIONS, create=create)
         self._memory: Memory | None = None
         self._path = str(path)
 
@@ -67,12 +70,12 @@ class Rows:
     def _moved(
         self, of: str, sql: str, key: Sequence[str], read: Callable[[sqlite3.Row], T], *values: object
     ) -> list[T]:
-        """Rows that are never taken away, by their `key`; of a list that is remembered only those read that moved.
+        """Rows that are never taken away, in the order of their `key`; of a list that is remembered only those read that moved.
 
         The first place in `sql` is for the number after which a row moved.
         """
         if self._memory is None:
-            return [read(row) for row in self._all(sql, -1, *values)]
+            return [read(row) for row in self._all(f"{sql} ORDER BY {', '.join(key)}", -1, *values)]
         return self._memory.moved(of, self._all(sql, self._memory.last_moved(of), *values), key, read)
 
     def _one(self, sql: str, *values: object) -> sqlite3.Row | None:
