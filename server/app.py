@@ -21,7 +21,7 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Do the Covey run that `context.run_config` names, and record how it ended."""
-    store = Store(Federation(Path(str(context.run_config["covey-home"]))).database)
+    store = Store(Federation(Path(str(context.run_config["covey-home"]))).database, create=False)
     run = store.run(int(str(context.run_config["covey-run"])))
     try:
         conduct(grid, store, run)

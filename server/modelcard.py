@@ -140,7 +140,7 @@ def _gates(found: Pedigree) -> Iterator[str]:
 
 def _releases(found: Pedigree) -> Iterator[str]:
     for offer in found.offers:
-        far = f", {offer.rollout.rollout.state} at {offer.rollout.rollout.share_bp / 100:g} %" if offer.rollout else ""
+        far = f", {offer.rollout.rollout.state} at {offer.rollout.rollout.percent:g} %" if offer.rollout else ""
         yield f"release {offer.release.number}, signed {datetime.fromtimestamp(offer.release.published_at, UTC):%Y-%m-%d}{far}"
 
 

@@ -59,7 +59,7 @@ class Scene:
 
 def look_after_all(federation: Federation, looked: Looked) -> None:
     """Do what is due for every task that has a policy: the coordinator's standing duty, which keeps `looked` for it."""
-    with closing(Store(federation.database)) as store:
+    with closing(Store(federation.database, create=False)) as store:
         for task in store.tasks():
             look_after(store, task, now=time.time(), looked=looked)
 

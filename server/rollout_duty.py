@@ -59,7 +59,7 @@ def catch_up(federation: Federation, store: Store, task: Task) -> None:
 
 def steer_all(federation: Federation) -> None:
     """Do what is due for every task's newest release: the coordinator's standing duty."""
-    with closing(Store(federation.database)) as store:
+    with closing(Store(federation.database, create=False)) as store:
         for task in store.tasks():
             steer(federation, store, task)
 
@@ -152,7 +152,7 @@ def sign(
     last = before.number if before else 0
     signed = publish_rollout(federation, replace(rollout, number=last + 1), after=last)
     record(store, signed, why=why, at=at)
-    detail = f"{signed.task}: release {signed.release}, {signed.share_bp / 100:g} % of the fleet: {why}"
+    detail = f"{signed.task}: release {signed.release}, {signed.percent:g} % of the fleet: {why}"
     store.audit(actor, act, detail, command=command)
     return signed
 

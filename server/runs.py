@@ -73,7 +73,7 @@ def _serve(federation: Federation, run_id: int, ticket: Ticket) -> None:
 
 def _end(federation: Federation, run_id: int, failure: str) -> int:
     """The app itself says how it ended; this catches what ended without a word."""
-    store = Store(federation.database)
+    store = Store(federation.database, create=False)
     state = store.run(run_id).state
     if state in ACTIVE:
         ended = "failed" if failure else "stopped" if state == "stopping" else "finished"

@@ -17,6 +17,7 @@ from server.mailbox import Mailbox
 from server.pki import renew_server_certificate
 from server.sequences import open_sequences
 from server.store import Store
+from shared.errors import InputError
 from shared.lock import only_one
 
 ACT_SECONDS, WRITE_DOWN_SECONDS, STEER_SECONDS, SIGN_SECONDS = 0.25, 2.0, 5.0, 60.0
@@ -60,7 +61,7 @@ class Service:
         from server.conductor import Conductor
         from server.superlink import FleetGate, LoopbackGate, SuperLink
 
-        superlink, self._store = SuperLink(federation), Store(federation.database)
+        superlink, self._store = SuperLink(federation), Store(federation.database, create=False)
         self._mailbox, self._children = Mailbox(), Children(federation, verbose=verbose)
         self._gateway = Gateway(
             store=self._store, fleet=superlink.fleet, mailbox=self._mailbox, repository=federation.repository,
@@ -70,22 +71,25 @@ class Service:
             federation, store=self._store, superlink=superlink, mailbox=self._mailbox, children=self._children
         )
         gate = LoopbackGate(superlink.app, self._mailbox.deliver)
-        self._metrics = MetricsGate(gate, Store(federation.database), self._gateway.requests)
+        self._metrics = MetricsGate(gate, Store(federation.database, create=False), self._gateway.requests)
         self._listeners = [Listener(federation, self._metrics, admin, lifespan=True)]
         self._listeners.append(Listener(federation, self._gateway, public))
         if unsigned is not None:
             self._listeners.append(Listener(federation, FleetGate(superlink.app), unsigned))
         self._stopping, self._certificate, self._command = asyncio.Event(), _stamp(federation), command
         self._looked: dict[str, float] = {}
+        self._file, self._lost = _file(federation), ""
 
     async def run(self, say: Callable[[str], None]) -> None:
-        """The whole life of the process."""
+        """The whole life of the process; raise `InputError` if its store was taken away meanwhile."""
         try:
             await self.startup()
             say(self._where())
             await self.serve()
         finally:
             await self.shutdown()
+        if self._lost:
+            raise InputError(self._lost)
 
     async def startup(self) -> None:
         """Own the signals, listen, and take up the runs that a killed coordinator left."""
@@ -113,8 +117,9 @@ class Service:
         self._mailbox.close()
         await self._children.stop_all(patience=LEAVE_SECONDS)
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
-        await self._write_down()
-        self._store.audit("coordinator", "stop")
+        if not self._lost:
+            await self._write_down()
+            self._store.audit("coordinator", "stop")
         self._store.close()
         self._metrics.close()
 
@@ -124,10 +129,12 @@ class Service:
 
     async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
         """Do `duty` again and again; what goes wrong in one turn is logged and does not end the others."""
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and self._has_its_store():
             try:
                 await duty()
             except Exception:
+                if not self._has_its_store():
+                    return
                 log.exception("a standing duty failed; it is tried again in %s seconds", seconds)
             try:
                 await asyncio.wait_for(self._stopping.wait(), timeout=seconds)
@@ -137,6 +144,21 @@ class Service:
     async def _act(self) -> None:
         await self._conductor.act()
         self._gateway.release = self._conductor.release
+
+    def _has_its_store(self) -> bool:
+        """Whether the store's file is still in its place; without it the coordinator ends.
+
+        What is written from then on would be lost, and devices must not be told what nobody keeps.
+        """
+        if (found := _file(self._federation)) != self._file and not self._lost:
+            what = "was replaced by another file" if found else "was taken away"
+            self._lost = (
+                f"{self._federation.database} {what}, so the coordinator ended; put the right one there, or restore a "
+                "backup, then start `covey serve` again"
+            )
+            log.error(self._lost)
+            self._stopping.set()
+        return not self._lost
 
     async def _write_down(self) -> None:
         self._gateway.traffic.flush(self._store, now=time.time())
@@ -169,6 +191,15 @@ class Service:
         from server.retraining_duty import look_after_all
 
         await asyncio.to_thread(look_after_all, self._federation, self._looked)
+
+
+def _file(federation: Federation) -> tuple[int, int] | None:
+    """Which file is the store; None where there is none."""
+    try:
+        found = federation.database.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _stamp(federation: Federation) -> int:

@@ -108,7 +108,8 @@ def _held(found: Situation, stage_bp: int) -> int:
 def _serving(store: Store, task: Task, releases: list[Release], found: Situation | None) -> tuple[Serving, ...]:
     """The releases that anybody is meant to run, or says to run, newest first.
 
-    A device speaks for the release that it runs now, and against the one that it is meant to run and cannot.
+    A device speaks for the release that it runs now, and against the one that it is meant to run and cannot; of a halted
+    release counts what each said last.
     """
     newest, document = releases[-1], found.document if found else None
     fleet, numbers = fleet_of(store), {release.number: release for release in releases}
@@ -123,6 +124,7 @@ def _serving(store: Store, task: Task, releases: list[Release], found: Situation
         for each in told
         if runs.get(each.device) == each.health.release
         or (each.health.verdict in FAILING and chosen(newest, document, each.device) == each.health.release)
+        or (document is not None and document.state == "halted" and each.health.release == newest.number)
     }
     return tuple(
         Serving(

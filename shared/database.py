@@ -14,12 +14,15 @@ COPY_PAGES = 4096
 """How many pages of a database are copied before its writers get a turn."""
 
 
-def connect(path: Path | str, migrations: Sequence[str], *, synchronous: str = "NORMAL") -> sqlite3.Connection:
+def connect(
+    path: Path | str, migrations: Sequence[str], *, synchronous: str = "NORMAL", create: bool = True
+) -> sqlite3.Connection:
     """Open `path` and bring its schema up to date; `migrations[n]` leads from version n to n + 1.
 
-    `synchronous="FULL"` makes each commit durable against power loss, not only against a crash.
+    `synchronous="FULL"` makes each commit durable against power loss, not only against a crash. Without `create` the
+    file must be there; raise `InputError` where it is not.
     """
-    connection = _open(path)
+    connection = _open(path) if create else _open_there(Path(path))
     try:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
@@ -109,6 +112,16 @@ def _open(path: Path | str) -> sqlite3.Connection:
         return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
         raise InputError(f"database {path} cannot be opened: {error}") from None
+
+
+def _open_there(path: Path) -> sqlite3.Connection:
+    """The file itself, and never a new one: an empty database in place of a lost one would hide the loss."""
+    try:
+        where = path.absolute().as_uri() + "?mode=rw"
+        return sqlite3.connect(where, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        missing = "it is not there; put it back, or restore a backup" if not path.exists() else error
+        raise InputError(f"database {path} cannot be opened: {missing}") from None
 
 
 def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:

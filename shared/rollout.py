@@ -44,6 +44,11 @@ class Rollout:
         if self.state == "halted" and (self.share_bp or self.shadow_bp):
             raise ValueError("a halted rollout has no share")
 
+    @property
+    def percent(self) -> float:
+        """The stage in percent of the fleet, 0 once halted; of an older document, which does not name it, the share."""
+        return (self.stage_bp or self.share_bp) / 100 if self.share_bp else 0.0
+
 
 def draw(release: Release, device: str) -> int:
     """Where a device stands in a release's fleet, from 0 to 9,999: the same on both sides, another for each release."""

@@ -65,7 +65,7 @@ def opened(context: typer.Context) -> Generator[tuple[Federation, Store]]:
     """The federation and its store; raise `InputError` if there is none here."""
     federation = session(context).federation
     federation.settings()
-    store = Store(federation.database, read_only=session(context).read_only)
+    store = Store(federation.database, read_only=session(context).read_only, create=False)
     try:
         yield federation, store
     finally:

@@ -73,7 +73,7 @@ def _say(act: str, signed: Rollout, *, lifted: bool, as_json: bool) -> None:
     says = {
         "pause": "is paused; one that fails is halted all the same",
         "resume": "goes on",
-        "advance": "is complete" if signed.state == "complete" else f"goes to {signed.share_bp / 100:g} % of the fleet",
+        "advance": "is complete" if signed.state == "complete" else f"goes to {signed.percent:g} % of the fleet",
         "halt": "is halted: devices go back to the release before when they next look",
     }
     pause = "; its pause is lifted" if act == "advance" and lifted else ""
@@ -84,9 +84,13 @@ def show(found: UnderWay) -> None:
     """Print how far a release has come, for people."""
     reach = sum(each.meant for each in found.serving if each.release == found.release)
     what = "went to everyone at once" if found.state == "unstaged" else f"is {found.state}"
+    signed, draws = _newest(found), ""
+    if signed is not None and signed.share_bp:
+        what += f" at {signed.percent:g} %"
+        draws = f" (draws below {found.share_bp / 100:g} %)" if signed.percent * 100 != signed.share_bp else ""
     typer.echo(
         f"Release {found.release} of {found.task} (version {found.version}) {what}:"
-        f" {reach} of {found.devices} devices, a share of {found.share_bp / 100:g} %."
+        f" {reach} of {found.devices} devices{draws}."
     )
     now = time.time()
     if found.stages:
@@ -98,10 +102,9 @@ def show(found: UnderWay) -> None:
     if found.steps:
         typer.echo("")
         rows = [
-            (ago(step.at, now), f"{step.rollout.share_bp / 100:g} %", step.rollout.state, step.why)
-            for step in found.steps
+            (ago(step.at, now), f"{step.rollout.percent:g} %", step.rollout.state, step.why) for step in found.steps
         ]
-        print_table(("SIGNED", "SHARE", "STATE", "WHY"), rows, empty="")
+        print_table(("SIGNED", "STAGE", "STATE", "WHY"), rows, empty="")
     if found.next is not None:
         words = {
             "wait": "Waits",
@@ -111,6 +114,12 @@ def show(found: UnderWay) -> None:
             "ask": "Asks",
         }
         typer.echo(f"\n{words[found.next.act]}: {found.next.why}.")
+
+
+def _newest(found: UnderWay) -> Rollout | None:
+    from server.rollout_word import newest
+
+    return newest(found.steps)
 
 
 def _stage(stage: StageShown, now: float) -> tuple[object, ...]:

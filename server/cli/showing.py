@@ -113,4 +113,4 @@ def _offer(offer: Offer) -> str:
     if offer.rollout is None:
         return staged
     step = offer.rollout.rollout
-    return f"{step.state} at {step.share_bp / 100:g} % of devices: {offer.rollout.why}"
+    return f"{step.state} at {step.percent:g} % of devices: {offer.rollout.why}"

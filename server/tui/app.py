@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,6 +18,7 @@ from server.tui.commandline import CommandLine
 from server.tui.commands import Act, Runner, carry_out, run_covey
 from server.tui.frame import Frame
 from server.tui.header import VIEWS
+from server.tui.news import Changed
 from server.tui.spoken import WORDS, say
 from server.tui.vocabulary import Word
 from shared.errors import InputError
@@ -134,18 +136,33 @@ class CoveyApp(Frame):
     def action_act(self, action: str) -> None:
         """Ask once, then act on the marked rows, or on the row under the cursor."""
         if act := self._act(action):
-            self.ask(act)
+            self.ask(act, partial(self._act, action))
 
     @work
-    async def ask(self, act: Act) -> None:
-        """Ask once, also for the way where there are several, then carry an act out; a read-only terminal does neither."""
+    async def ask(self, act: Act, anew: Callable[[], Act | None] | None = None) -> None:
+        """Ask once, also for the way where there are several, then carry an act out; a read-only terminal does neither.
+
+        `anew` makes the act again, so that an open dialog says what is so by then.
+        """
         from server.tui.confirm import ConfirmDialog
 
         if self.read_only:
             self.notify(READ_ONLY, severity="error")
             return
-        dialog = act.asks(self.home) if act.asks else ConfirmDialog(act, self.home)
+        dialog = act.asks(self.home) if act.asks else ConfirmDialog(act, self.home, anew)
         await self._carry_out(await self.push_screen_wait(dialog))
+
+    @on(Changed)
+    def look_again(self) -> None:
+        """An open dialog keeps up with the store, once the view below it does."""
+        self.call_later(self._renew)
+
+    def _renew(self) -> None:
+        if self._asking():
+            from server.tui.confirm import ConfirmDialog
+
+            if isinstance(self.screen, ConfirmDialog):
+                self.screen.renew()
 
     async def _carry_out(self, act: Act | None) -> bool:
         """Run an act's commands and show what they said; whether they succeeded."""
@@ -213,7 +230,7 @@ class CoveyApp(Frame):
         """Give the keyboard back to the view, unless what was said took it elsewhere."""
         view = self.view_in_sight()
         if view is not None and not isinstance(self.screen, ModalScreen):
-            self.screen.set_focus(view.table or view)
+            self.screen.set_focus(view if view.can_focus else view.table or view)
 
     async def say(self, line: str) -> None:
         """Do what a line says; show why not, if it cannot be done."""

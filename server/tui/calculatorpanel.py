@@ -1,5 +1,6 @@
 """The calculator: what a campaign of these numbers would cost, worked out anew with every key."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from textual.message import Message
 from textual.widgets import Input, Label, Static
 
 from server.spending import MOST_CAMPAIGNS, Charges
+from server.tui.budgets import in_words
 from server.tui.charts import segments
 from server.tui.commands import command_line
 from server.tui.reckoning import FIELDS, Reckoned, Typed, command, hints, problems, reckon, usual
@@ -37,6 +39,7 @@ class Calculator(Vertical):
         self.border_title = "Calculator · noise of each device"
         self.reckoned_for: Task | None = None
         self.charges: tuple[Charges, ...] = ()
+        self.allowed: Mapping[str, float] = {}
 
     def compose(self) -> ComposeResult:
         """The fields with a hint each, then the answer."""
@@ -47,12 +50,12 @@ class Calculator(Vertical):
                 yield Static(id=f"{name}-hint", classes="hint")
         yield Static(id="answer")
 
-    def show(self, task: Task, charges: tuple[Charges, ...]) -> None:
-        """Take a task, whose own numbers are the first, and what its plans have charged so far."""
+    def show(self, task: Task, charges: tuple[Charges, ...], allowed: Mapping[str, float]) -> None:
+        """Take a task, whose own numbers are the first, what its plans have charged so far, and what devices say."""
         anew = self.reckoned_for is None or self.reckoned_for.name != task.name
-        if not anew and (self.reckoned_for, self.charges) == (task, charges):
+        if not anew and (self.reckoned_for, self.charges, self.allowed) == (task, charges, allowed):
             return
-        self.reckoned_for, self.charges = task, charges
+        self.reckoned_for, self.charges, self.allowed = task, charges, allowed
         if anew:
             for name, value in zip(FIELDS, (usual(task).noise, usual(task).rounds, usual(task).rate), strict=True):
                 self.query_one(f"#calculate-{name}", Input).value = value
@@ -79,7 +82,8 @@ class Calculator(Vertical):
             told.update(toned(f"✕ set right: {', '.join(FIELDS[name].lower() for name in wrong)}", "$text-error"))
         else:
             width = max(20, self.content_size.width)
-            told.update(answer_text(reckon(typed, task, self.charges), typed, task, width, self._home()))
+            found = reckon(typed, task, self.charges, self.allowed)
+            told.update(answer_text(found, typed, task, width, self._home()))
 
     def on_resize(self) -> None:
         """The bar is as wide as the panel."""
@@ -112,7 +116,7 @@ def answer_text(found: Reckoned, typed: Typed, task: Task, width: int, home: Pat
         segments([(found.epsilon / scale, "━", "$error" if over else "$primary")], width, limit=limit / scale),
         line(strong(count), muted(f" such {'campaign fits' if found.campaigns == 1 else 'campaigns fit'} under it, or one of "),
              strong(plural(found.most_rounds, "round"))),
-        _able(found),
+        *_able(found),
         *_refused(found),
         toned(command_line(command(typed, task), home), "$text-primary"),
         "",
@@ -121,13 +125,14 @@ def answer_text(found: Reckoned, typed: Typed, task: Task, width: int, home: Pat
     return lines(*rows)
 
 
-def _able(found: Reckoned) -> Content:
+def _able(found: Reckoned) -> list[Content]:
     if not found.fleet:
-        return muted("no device is approved yet")
+        return [muted("no device is approved yet")]
     tone = "$text-success" if found.able == found.fleet else "$text-warning" if found.able else "$text-error"
     glyph = "✓" if found.able == found.fleet else "▲" if found.able else "✕"
     able = toned(f"{glyph} {found.able} of {plural(found.fleet, 'device')} could pay", tone)
-    return line(able, muted(f"; the most spent: then {found.after:.2f}"))
+    told = [toned(f"▲ {in_words(found.short)}", "$text-warning")] if found.short else []
+    return [line(able, muted(f"; the most spent: then {found.after:.2f}")), *told]
 
 
 def _refused(found: Reckoned) -> list[Content]:

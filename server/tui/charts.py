@@ -10,6 +10,9 @@ from textual.content import Content
 from server.tui.words import line, toned
 
 LEVELS = " ▁▂▃▄▅▆▇█"
+BLOCK = "█"
+Part = tuple[float, str, str]
+"""A value of a stacked column, its glyph and its tone."""
 
 
 def filled(share: float, width: int) -> str:
@@ -62,37 +65,37 @@ def columns(
     return [toned("".join(_slice(level, row) * cell + " " * gap for level in levels), tone) for row in rows]
 
 
-def stacks(
-    values: Sequence[Sequence[tuple[float, str]]], *, height: int, top: float, cell: int = 1, gap: int = 0
-) -> list[Content]:
-    """Stacked columns of `(value, tone)` from the foot up, to half a line; a value above zero always shows."""
-    halves = [_halves(parts, 2 * height, top) for parts in values]
+def stacks(values: Sequence[Sequence[Part]], *, height: int, top: float, cell: int = 1, gap: int = 0) -> list[Content]:
+    """Stacked columns from the foot up; a value above zero always shows.
+
+    A column of blocks alone is drawn to half a line. One with other glyphs is drawn to a whole line, so that its parts
+    stay apart without colours.
+    """
+    drawn = [_halves(parts, height, top) for parts in values]
     rows = range(height - 1, -1, -1)
-    return [line(*(_pair(each[2 * row : 2 * row + 2], cell, gap) for each in halves)) for row in rows]
+    return [line(*(_pair(each[2 * row : 2 * row + 2], cell, gap) for each in drawn)) for row in rows]
 
 
-def _halves(parts: Sequence[tuple[float, str]], steps: int, top: float) -> list[str]:
-    """The tone of each half line of one column, from the foot up; an empty string where there is none."""
-    tones: list[str] = []
+def _halves(parts: Sequence[Part], height: int, top: float) -> list[tuple[str, str]]:
+    """The glyph and tone of each half line of one column, from the foot up; a blank where there is none."""
+    fine = 2 if all(glyph == BLOCK for value, glyph, _ in parts if value > 0) else 1
+    steps = fine * height
+    found: list[tuple[str, str]] = []
     reached = 0.0
-    for value, tone in parts:
+    for value, glyph, tone in parts:
         reached += value
         most = round(reached / top * steps) if top else 0
-        count = max(most - len(tones), 1 if value > 0 else 0)
-        tones += [tone] * count
-    return (tones[:steps] if len(tones) <= steps else tones[len(tones) - steps :]) + [""] * (steps - len(tones))
+        found += [(glyph, tone)] * max(most - len(found), 1 if value > 0 else 0)
+    shown = [*found[-steps:], *[(" ", "")] * (steps - len(found))]
+    return [each for each in shown for _ in range(2 // fine)]
 
 
-def _pair(halves: Sequence[str], cell: int, gap: int) -> Content:
-    """Two half lines, the lower first, as one line of a column."""
-    lower, upper = halves
+def _pair(halves: Sequence[tuple[str, str]], cell: int, gap: int) -> Content:
+    """Two half lines, the lower first, as one line of a column; they differ only where both are blocks, or blank."""
+    (glyph, lower), (_, upper) = halves
     if lower == upper:
-        body = toned("█" * cell, lower) if lower else Content(" " * cell)
-    elif not upper:
-        body = toned("▄" * cell, lower)
-    else:
-        body = toned("▄" * cell, f"{lower} on {upper}") if lower else toned("▀" * cell, upper)
-    return line(body, " " * gap)
+        return line(toned(glyph * cell, lower), " " * gap)
+    return line(toned("▄" * cell, f"{lower} on {upper}" if upper else lower), " " * gap)
 
 
 def _level(share: float, steps: int) -> int:

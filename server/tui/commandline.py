@@ -49,12 +49,17 @@ class CommandLine(Vertical):
         yield Static(id="candidates")
         with Horizontal():
             yield Label(toned(":", "$text-primary"))
-            yield Input(id="typed", compact=True)
+            yield Input(id="typed", compact=True, select_on_focus=False)
 
     @property
     def field(self) -> Input:
         """What is typed into."""
         return self.query_one("#typed", Input)
+
+    @property
+    def typing(self) -> bool:
+        """Whether a command is being typed: a hidden field may have the keyboard before anything else is there."""
+        return bool(self.display) and self.screen.focused is self.field
 
     def open(self, words: Sequence[Word], snapshot: object, typed: str = "") -> None:
         """Let a person type one of these words."""
@@ -67,7 +72,9 @@ class CommandLine(Vertical):
 
     def refuse(self, why: str) -> None:
         """Say what is wrong with what was said, and leave it there to be mended."""
+        self.set_class(True, "-wrong")
         self.query_one("#candidates", Static).update(toned(f"✕ {why}", "$text-error"))
+        self.screen.set_focus(self.field)
 
     def close(self) -> None:
         """Go away."""
@@ -77,6 +84,7 @@ class CommandLine(Vertical):
     @on(Input.Changed, "#typed")
     def _offer(self) -> None:
         """Show what the line may become."""
+        self.set_class(False, "-wrong")
         self.query_one("#candidates", Static).update(self._candidates())
 
     def _candidates(self) -> Content:
@@ -108,14 +116,19 @@ class CommandLine(Vertical):
             self.close()
 
     def action_complete(self) -> None:
-        """Write out what all candidates have in common."""
-        self.field.value = completed(self.field.value, self._completions())
-        self.field.cursor_position = len(self.field.value)
+        """Write out what all candidates have in common, once the keys before this one are in the field."""
+        self.field.call_later(self._complete)
+
+    def _complete(self) -> None:
+        self._write(completed(self.field.value, self._completions()))
 
     def action_recall(self, step: int) -> None:
-        """Show what was said before."""
-        self.field.value = self.history.move(step)
-        self.field.cursor_position = len(self.field.value)
+        """Show what was said before, in the place of what was typed before this key."""
+        self.field.call_later(lambda: self._write(self.history.move(step)))
+
+    def _write(self, line: str) -> None:
+        self.field.value = line
+        self.field.cursor_position = len(line)
 
     def action_leave(self) -> None:
         """Say nothing."""

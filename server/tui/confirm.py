@@ -1,5 +1,6 @@
 """Dialogs that say what will happen, and the command that does it, before anything happens."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,9 +14,12 @@ from textual.widgets import Button, Input, Label, Static
 
 from server.tui.commands import Act, command_line
 from server.tui.words import line, lines, muted, strong, toned
+from shared.errors import InputError
 
 MOST_LINES = 3
 """So many commands are shown in a dialog, the rest counted."""
+MOVED = "This has changed since you opened it."
+GONE = "This is no longer what can be done: esc, and look again."
 
 
 class Dialog(ModalScreen[Act | None]):
@@ -38,11 +42,12 @@ class Dialog(ModalScreen[Act | None]):
             yield Button("Cancel", id="cancel", compact=True)
             yield Label(muted("tab moves · enter chooses · esc cancels"), id="keys")
 
-    def describe(self, act: Act) -> None:
-        """Say what `act` would do."""
+    def describe(self, act: Act, news: str = "") -> None:
+        """Say what `act` would do, below news of it if there are any."""
         self.act = act
         happens = (line(toned("▸ ", "$text-primary"), text) for text in act.consequences)
-        self.query_one("#consequences", Static).update(lines(muted("What will happen"), *happens))
+        told = [toned(f"▲ {news}", "$text-warning")] if news else []
+        self.query_one("#consequences", Static).update(lines(*told, muted("What will happen"), *happens))
         self.query_one("#command", Static).update(lines(muted("The same from a shell"), *shell(act, self.home)))
 
     @on(Button.Pressed, "#go")
@@ -60,17 +65,18 @@ class Dialog(ModalScreen[Act | None]):
 class ConfirmDialog(Dialog):
     """Asks once before an act; before one that cannot be undone, for the name of what it is about."""
 
-    def __init__(self, act: Act, home: Path) -> None:
-        """Take the act and the directory it works on."""
+    def __init__(self, act: Act, home: Path, anew: Callable[[], Act | None] | None = None) -> None:
+        """Take the act, the directory it works on, and what makes the act again from what the store says by then."""
         super().__init__(home)
-        self.asked = act
+        self.asked, self.anew = act, anew
+        self.gone = False
 
     def compose(self) -> ComposeResult:
         """The consequences and the command of the act, and a field for the name if it has to be typed."""
         with Vertical(id="dialog") as dialog:
             dialog.border_title = self.asked.title
             if self.asked.typed:
-                yield from name_field(self.asked.typed)
+                yield NameField(self.asked.typed)
             yield from self.buttons(self.asked.verb, danger=self.asked.danger)
 
     def on_mount(self) -> None:
@@ -80,10 +86,28 @@ class ConfirmDialog(Dialog):
         first = "#name" if self.asked.typed else "#cancel" if self.asked.danger else "#go"
         self.query_one(first).focus()
 
+    def renew(self) -> None:
+        """Say what the act would do now; one that cannot be done any more, or became another, is not carried out."""
+        if self.act is None or self.anew is None or self.gone:
+            return
+        try:
+            now = self.anew()
+        except InputError:
+            now = None
+        if now is None or (now.title, now.commands, now.typed) != (self.act.title, self.act.commands, self.act.typed):
+            self.gone = True
+            self.act = None
+            self.query_one("#consequences", Static).update(toned(f"✕ {GONE}", "$text-error"))
+            self.query_one("#command", Static).update("")
+            self.query_one("#go", Button).disabled = True
+            self.query_one("#cancel").focus()
+        elif now != self.act:
+            self.describe(now, MOVED)
+
     @on(Input.Changed, "#name")
     def compare(self, message: Input.Changed) -> None:
         """Let the act go on once its name is typed."""
-        self.query_one("#go", Button).disabled = message.value.strip() != self.asked.typed
+        self.query_one("#go", Button).disabled = self.gone or message.value.strip() != self.asked.typed
 
     @on(Input.Submitted, "#name")
     def submit(self) -> None:
@@ -92,11 +116,33 @@ class ConfirmDialog(Dialog):
             self.go()
 
 
-def name_field(typed: str) -> ComposeResult:
-    """Where a person types the name of what is about to be done for good."""
-    with Horizontal(classes="field", id="ask"):
-        yield Label(line("This cannot be undone. Type ", strong(typed), " to go on: "))
-        yield Input(id="name", compact=True)
+class NameField(Vertical):
+    """Where a person types the name of what is about to be done for good; after another name it says which is meant."""
+
+    def __init__(self, typed: str) -> None:
+        """Take the name."""
+        super().__init__(id="ask")
+        self.typed = typed
+
+    def compose(self) -> ComposeResult:
+        """The field, and below it what is wrong with what was typed."""
+        with Horizontal(classes="field"):
+            yield Label(line("This cannot be undone. Type ", strong(self.typed), " to go on: "))
+            yield Input(id="name", compact=True)
+        yield Static(id="other")
+
+    @on(Input.Changed, "#name")
+    def forget(self) -> None:
+        """What is typed now was not entered yet."""
+        self.query_one("#other").display = False
+
+    @on(Input.Submitted, "#name")
+    def correct(self, message: Input.Submitted) -> None:
+        """Say what has to be typed, after something else was."""
+        other, said = message.value.strip(), self.query_one("#other", Static)
+        said.display = other != self.typed
+        but = f"; that was {other}" if other else ""
+        said.update(line(toned("✕ type ", "$text-error"), strong(self.typed), toned(but, "$text-error")))
 
 
 def shell(act: Act, home: Path) -> list[Content]:

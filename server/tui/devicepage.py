@@ -7,6 +7,7 @@ from textual.content import Content
 
 from server.records import DeviceHealth
 from server.spending import Spending
+from server.tui.budgets import allowed, over
 from server.tui.charts import bar
 from server.tui.devicefacts import BUCKETS, fact, legend, lines_of, situation, waiting
 from server.tui.devicerows import Known, Strip, spend_tone
@@ -141,19 +142,43 @@ def spent(known: Known, snapshot: Snapshot, width: int) -> list[Content]:
     """What each task's plans cost the device, where they did."""
     own = ((task, each) for task in snapshot.tasks for each in snapshot.spending(task))
     found = [(task, each) for task, each in own if each.device == known.device.name]
-    return [row for task, each in found for row in spent_on(task, each, known.device.affords.get(task.name), width)]
+    return [
+        row
+        for task, each in found
+        for row in spent_on(
+            task, each, known.device.affords.get(task.name), width,
+            short=known.device.name in over(allowed(task, snapshot)),
+        )
+    ]  # fmt: skip
 
 
-def spent_on(task: Task, each: Spending, told: Bucket | None, width: int) -> tuple[Content, ...]:
-    """One task's spend against its ceiling; below it from what, and what is left by both sides' account."""
+def spent_on(task: Task, each: Spending, told: Bucket | None, width: int, *, short: bool) -> tuple[Content, ...]:
+    """One task's spend against its ceiling; below it from what, and what is left by both sides' account.
+
+    `short` says that the device's own word is that its budget does not cover another campaign.
+    """
     share = each.epsilon / task.privacy.epsilon
     figure = f"  ε {each.epsilon:.2f} of {plain(task.privacy.epsilon)}  "
     came = f"{plural(each.rounds, 'round')}, {plural(each.surveys, 'survey')}"
+    room = f"room for {plural(each.campaigns_left, 'campaign')}"
     return (
         line(strong(task.name), figure, bar(share, max(8, min(30, width // 3)), spend_tone(share))),
-        muted(f"  from {came}; by our plans there is room for {plural(each.campaigns_left, 'campaign')}"),
-        muted(f"  {f'its owner lets us know: {BUCKETS[told]}' if told else 'what is left its owner does not tell'}"),
+        muted(f"  from {came}; " + (f"only our ceiling leaves {room}" if short else f"by our plans there is {room}")),
+        left(told, short=short),
     )
+
+
+def left(told: Bucket | None, *, short: bool) -> Content:
+    """What the device's own word is."""
+    if told is not None:
+        words = f"  its owner lets us know: {BUCKETS[told]}"
+    else:
+        words = (
+            "  its budget does not cover the plan, as it last said"
+            if short
+            else "  what is left its owner does not tell"
+        )
+    return toned(words, "$text-warning") if short else muted(words)
 
 
 def health(known: Known, snapshot: Snapshot, now: float) -> list[Content]:

@@ -11,6 +11,7 @@ from server.records import SurveyResult
 from server.tui import lifecycle_acts
 from server.tui.campaign import fleet_size
 from server.tui.commands import Act
+from server.tui.counting import surveyable
 from server.tui.driftrows import (
     SHIFTS,
     SURVEYS,
@@ -66,10 +67,17 @@ class DriftView(TaskView):
                 yield Panel("Then and now", id="histograms")
 
     def hint(self, snapshot: Snapshot) -> Content | None:
-        """Count a reference, then count again."""
+        """Count a reference, then count again; where devices run no release yet, make one first."""
         if snapshot.surveys:
             return None
-        name = snapshot.tasks[0].name if snapshot.tasks else "TASK"
+        ready = surveyable(snapshot)
+        if not ready:
+            return advice(
+                "No survey has been taken yet, because there is no release to survey.",
+                ("3", "shows the versions; p promotes the one under the cursor"),
+                ("covey promote VERSION", "tests a version and signs it as a release; devices are surveyed with it"),
+            )
+        name = ready[0].name
         return advice(
             "No survey has been taken yet.",
             (f"covey survey {name} --role reference", "counts what the model was trained on, with noise"),
@@ -134,8 +142,10 @@ class DriftView(TaskView):
         shifts = self.query_one("#shifts", Table)
         shifts.show([])
         shifts.border_subtitle = ""
+        ready = self.snapshot is not None and task in surveyable(self.snapshot)
+        then = "v takes one" if ready else "it has no release to survey: promote a version first"
         for panel in (self.query_one("#history", Panel), self.query_one("#histograms", Panel)):
-            panel.update(muted(f"No survey of {task.name} yet; v takes one."))
+            panel.update(muted(f"No survey of {task.name} yet; {then}."))
 
     def _show_history(self, name: str, task: Task, surveys: list[SurveyResult]) -> None:
         panel = self.query_one("#history", Panel)

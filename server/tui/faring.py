@@ -51,7 +51,7 @@ def serving_row(each: Serving, found: Rolling) -> Row:
         role(each, found),
         str(each.meant),
         str(each.running),
-        line(*parts, gap="  ") if parts else muted("nobody said anything"),
+        line(*parts, gap="  ") if parts else muted("nobody runs it" if not each.running else "nobody said anything"),
         drawn,
     ))  # fmt: skip
 
@@ -72,7 +72,7 @@ def step_row(step: RolloutStep, now: float) -> Row:
     return Row(str(rollout.number), (
         muted(ago(step.at, now)),
         f"r{rollout.release}",
-        f"{(rollout.stage_bp if rollout.share_bp else 0) / 100:g} %",
+        f"{rollout.percent:g} %",
         PHASES[rollout.state].content(),
         step.why,
     ))  # fmt: skip

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from textual import on, work
 from textual.app import App, ComposeResult
 from textual.containers import Container
+from textual.events import DescendantFocus
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.message import Message
 from textual.timer import Timer
@@ -218,13 +219,19 @@ class Frame(App[None]):
         self.trail.clear()
         await self.show_view(name)
 
-    async def show_view(self, name: str) -> "View":
-        """Show a view, made on first use, and give it the keyboard."""
-        self.current = name
+    async def made(self, name: str) -> "View":
+        """The view called that, made on first use; it is not shown yet."""
         view = self._views.get(name)
         if view is None:
             view = self._views[name] = make(name)
+            view.display = False
             await self.screen_stack[0].query_one("#views").mount(view)
+        return view
+
+    async def show_view(self, name: str) -> "View":
+        """Show a view and give it the keyboard."""
+        self.current = name
+        view = await self.made(name)
         for other in self._views.values():
             other.display = other is view
         view.focus_first()
@@ -254,6 +261,13 @@ class Frame(App[None]):
         """A page was opened or closed: the crumbs follow."""
         self.show()
         self.refresh_bindings()
+
+    @on(DescendantFocus)
+    def leave_command(self) -> None:
+        """A command line that lost the keyboard to the view, as to a click, goes away: `esc` is the view's by then."""
+        base = self.screen_stack[0]
+        line = base.query_one(CommandLine)
+        line.display = bool(line.display) and (base.focused is None or base.focused is line.field)
 
     def require_view(self) -> "View":
         """The view in sight; raise `InputError` while there is none yet."""

@@ -1,6 +1,7 @@
 """The gates of a version, each with its verdict in a word, what was expected and what was found."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from textual.content import Content
 
@@ -37,8 +38,11 @@ def in_words(verdicts: Sequence[GateVerdict]) -> Content:
     )
 
 
-def gates_text(verdicts: Sequence[GateVerdict], width: int) -> Content:
-    """A line a gate, those that did not pass first; no line wider than `width`."""
+def gates_text(verdicts: Sequence[GateVerdict], width: int, *, whole: bool = False) -> Content:
+    """A line a gate, those that did not pass first; no line wider than `width`.
+
+    What was expected is cut where there is no room for it, or goes on below where the `whole` of it is to be read.
+    """
     if not verdicts:
         return lines(
             muted("Its tests have not been run.").truncate(width, ellipsis=True),
@@ -51,13 +55,14 @@ def gates_text(verdicts: Sequence[GateVerdict], width: int) -> Content:
     finds = max(len(shortened(verdict.found)) for verdict in ranked)
     wants = min(max(8, *(len(text) for text in expected)), max(LEAST, width - names - 17 - finds))
     head = muted(f"{'':11}  {'gate':<{names}}  {'expected':<{wants}}  found")
-    rows = [
-        line(
+    rows: list[Content] = []
+    for verdict, text in zip(ranked, expected, strict=True):
+        first, *rest = wrap(text, wants) or [""] if whole else [cut(text, wants)]
+        rows.append(line(
             VERDICTS[verdict.state].content().pad_right(11 - cells(VERDICTS[verdict.state])), "  ",
-            strong(f"{verdict.name:<{names}}"), "  ", muted(f"{cut(text, wants):<{wants}}"), "  ", shortened(verdict.found),
-        )
-        for verdict, text in zip(ranked, expected, strict=True)
-    ]  # fmt: skip
+            strong(f"{verdict.name:<{names}}"), "  ", muted(f"{first:<{wants}}"), "  ", shortened(verdict.found),
+        ))  # fmt: skip
+        rows += [muted(f"{'':{names + 15}}{more}") for more in rest]
     return lines(*(row.truncate(width, ellipsis=True) for row in (head, *rows)))
 
 

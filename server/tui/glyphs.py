@@ -1,6 +1,7 @@
 # ruff: noqa: RUF001 - glyphs that look like letters are what this table is about
 """Screens for terminals that know no more than ASCII, and for people who want no colour."""
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -11,26 +12,32 @@ from textual.filter import LineFilter
 
 PAIRS = {
     "●": "*", "○": "o", "◌": ".", "◐": "%", "◑": "%", "◆": "*", "◇": "o", "■": "#", "□": "o", "▪": "#", "▫": ".",
-    "✓": "+", "✔": "+", "✕": "x", "✗": "x", "✖": "x", "▲": "^", "△": "^", "▼": "v", "▽": "v", "▶": ">", "▸": ">",
-    "▹": ">", "◀": "<", "◂": "<", "▚": "#", "▌": "|", "▐": "|", "▎": "|", "▏": "|", "▕": "|", "│": "|", "┃": "|",
+    "✓": "+", "✔": "+", "✕": "x", "✗": "x", "✖": "x", "▲": "^", "△": "~", "▼": "v", "▽": "v", "▶": ">", "▸": ">",
+    "▹": ">", "◀": "<", "◂": "<", "▚": "#", "▞": "/", "▌": "|", "▐": "|", "▎": "|", "▏": "|", "▕": "|", "│": "|", "┃": "|",
     "║": "|", "╷": "|", "╵": "|", "╎": ":", "╏": ":", "┆": ":", "┊": ":", "─": "-", "━": "=", "═": "=", "╌": "-",
     "╍": "~", "┄": "-", "┅": "~", "┈": "-", "╸": "=", "╺": "=", "╴": "-", "╶": "-", "▁": "_", "▂": "_", "▃": "_",
     "▄": "=", "▅": "=", "▆": "=", "▇": "#", "█": "#", "▀": "'", "▔": "-", "▉": "#", "▊": "#", "▋": "#", "▍": "|",
     "░": ".", "▒": ":", "▓": "#", "╭": "+", "╮": "+", "╰": "+", "╯": "+", "┌": "+", "┐": "+", "└": "+", "┘": "+",
     "├": "+", "┤": "+", "┬": "+", "┴": "+", "┼": "+", "┏": "+", "┓": "+", "┗": "+", "┛": "+", "┠": "+", "┨": "+",
     "╔": "+", "╗": "+", "╚": "+", "╝": "+", "·": "-", "•": "*", "…": ".", "–": "-", "—": "-", "→": ">", "←": "<",
-    "↑": "^", "↓": "v", "↳": ">", "›": ">", "‹": "<", "»": ">", "«": "<", "≤": "<", "≥": ">", "≈": "~", "≠": "!",
+    "↑": "^", "↓": "v", "↳": ">", "›": ">", "‹": "<", "»": ">", "«": "<", "≤": "<", "≥": ">", "≈": "~", "≠": "/",
     "±": "~", "×": "x", "÷": "/", "−": "-", "ε": "e", "δ": "d", "σ": "s", "µ": "u", "μ": "u", "Δ": "D", "∞": "8",
     "’": "'", "‘": "'", "“": '"', "”": '"', "\u00a0": " ", "⭘": "o", "⏎": "<", "⌕": "/",
 }  # fmt: skip
 """Each glyph's stand-in, as wide as itself: one cell."""
 _TABLE = str.maketrans(PAIRS)
+DOUBLE = {"→": "->", "≤": "<=", "≥": ">=", "±": "+-"}
+"""What one cell cannot say without being read as something else, together with a blank beside it."""
+_AFTER = re.compile(f"(?<=\\S) ([{''.join(DOUBLE)}])")
+_BEFORE = re.compile(r"([≤≥±]) ")
 
 
 def in_ascii(text: str) -> str:
     """A text of the same width without anything but ASCII; what nobody thought of becomes `?`."""
     if text.isascii():
         return text
+    for beside in (_AFTER, _BEFORE):
+        text = beside.sub(lambda found: DOUBLE[found[1]], text)
     return text.translate(_TABLE).encode("ascii", "replace").decode()
 
 

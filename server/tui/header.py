@@ -1,5 +1,6 @@
 """The lines on top: federation, role, what is going on, what it has cost, how old the figures are; views; a warning."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual import events
@@ -7,6 +8,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from server.tui.fitting import fitted
 from server.tui.words import line, muted, strong, toned
 
 if TYPE_CHECKING:  # the frame is painted before the store's modules are imported
@@ -16,7 +18,7 @@ VIEWS = ("Fleet", "Rounds", "Models", "Rollouts", "Drift", "Privacy", "Audit", "
 
 
 class Line(Static):
-    """One line, drawn again only when it says something else."""
+    """A text, drawn again only when it says something else."""
 
     shown: Content | None = None
 
@@ -32,28 +34,15 @@ class Header(Line):
 
     def show(self, snapshot: "Snapshot | None", now: float, trouble: str, *, read_only: bool = False) -> None:
         """Name and role on the left, the run in the middle, cost, age and connection on the right."""
-        left = line(toned(" ▚ covey ", "bold $text-primary"), strong(snapshot.federation if snapshot else ""))
-        if read_only:
-            left = line(left, " ", toned(" READ-ONLY ", "bold reverse $text-warning"))
+        badge = toned(" READ-ONLY ", "bold reverse $text-warning") if read_only else Content("")
+        width = self.size.width
         if snapshot is None:
-            self.say(line(left, "  ", muted(trouble or "reading the store …")))
+            begun = line(toned(" ▚ covey ", "bold $text-primary"), badge, "  ", muted(trouble or "reading the store …"))
+            self.say(begun.truncate(width, ellipsis=True))
             return
-        from server.tui.standing import parts
+        from server.tui.standing import parts_of
 
-        middles, rights = parts(snapshot, now, trouble)
-        self.say(fitted(left, middles, rights, self.size.width))
-
-
-def fitted(left: Content, middles: list[Content], rights: list[list[Content]], width: int) -> Content:
-    """The longest middle, and the most on the right, that fit beside the left; the right gives way before the middle."""
-    for middle in middles:
-        for parts in rights:
-            right = line(*parts, gap="   ")
-            gap = width - left.cell_length - middle.cell_length - right.cell_length - 3
-            if gap >= 1:
-                return line(left, "  ", middle, " " * gap, right, " ")
-    room = max(0, width - left.cell_length - 3)
-    return line(left, "  ", middles[-1].truncate(room, ellipsis=True), " ")
+        self.say(fitted(replace(parts_of(snapshot, now, trouble), badge=badge), width))
 
 
 class Tabs(Line):

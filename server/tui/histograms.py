@@ -4,12 +4,19 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
-from server.tui.charts import columns, filled
+from server.tui.charts import BLOCK, columns, filled
 from server.tui.words import line, lines, muted, strong, toned
 from shared.drift import Histogram
 from shared.tasks import Task
 
 THEN, NOW = "$foreground 45%", "$primary"
+Marks = tuple[str, str]
+"""How the reference and the current window are told apart, also without colours."""
+LINES: Marks = ("╍╍", "━━")
+HALVES: Marks = ("▀▀", "▄▄")
+SIDES: Marks = ("left:", "right:")
+DASHED = str.maketrans("━╸", "╍╍")
+"""Makes the reference's bar of the current one's."""
 FIGURE = 13
 """Cells for two shares, ` 69 →  84 %`, with their gap."""
 
@@ -34,16 +41,18 @@ def compare(reference: Histogram | None, current: Histogram | None, task: Task, 
     if known is None:
         return muted("this survey did not count it")
     pair = Pair(labels=labels_of(task, known), then=shares(reference), now=shares(current))
-    head = legend(reference, current).truncate(width)
-    body = as_rows(pair, width, height - 2) if height >= 9 else as_columns(pair, width, height - 2)
-    return lines(head, *body)
+    rows = height >= 9
+    body = as_rows(pair, width, height - 2) if rows else as_columns(pair, width, height - 2)
+    marks = (LINES if apart(pair, height - 2) else HALVES) if rows else SIDES if reference and current else LINES
+    return lines(legend(reference, current, marks).truncate(width), *body)
 
 
-def legend(reference: Histogram | None, current: Histogram | None) -> Content:
-    """The colours, and how many rows were counted, to the noise's precision."""
+def legend(reference: Histogram | None, current: Histogram | None, marks: Marks) -> Content:
+    """Which window is which, and how many rows were counted, to the noise's precision."""
+    then, now = marks
     words = [
-        line(toned("━━ ", tone), muted(f"{name} {max(0, sum(found.counts)):,.0f}"))
-        for name, tone, found in (("reference", THEN, reference), ("current", NOW, current))
+        line(toned(f"{mark} ", tone), muted(f"{name} {max(0, sum(found.counts)):,.0f}"))
+        for name, mark, tone, found in (("reference", then, THEN, reference), ("current", now, NOW, current))
         if found is not None
     ]
     return line(*words, gap="  ") + muted(" rows")
@@ -73,15 +82,26 @@ def as_rows(pair: Pair, width: int, height: int) -> list[Content]:
     rows: list[Content] = []
     for index in order:
         label = f"{pair.labels[index][:wide]:>{wide}}  "
-        bars = [toned(filled(values[index] / pair.top, room).ljust(room), tone) for values, tone in drawn(pair)]
+        bars = [bar_of(values[index] / pair.top, tone, room) for values, tone in drawn(pair)]
         figure = figures(pair, index)
-        if 2 * len(order) <= height:
+        if apart(pair, height):
             rows.append(line(muted(label), bars[0], figure))
             rows += [line(" " * (wide + 2), bar) for bar in bars[1:]]
         else:
             rows.append(line(muted(label), halves(pair, index, room), figure))
     left = len(pair.labels) - len(order)
     return [Content(""), *rows, *([muted(f"{left} more bins moved less")] if left else [])]
+
+
+def apart(pair: Pair, height: int) -> bool:
+    """Whether each window has a row of its own in each bin."""
+    return 2 * len(shown(pair, height)) <= height
+
+
+def bar_of(share: float, tone: str, room: int) -> Content:
+    """One window's bar; the reference's is dashed."""
+    body = filled(share, room).ljust(room)
+    return toned(body.translate(DASHED) if tone == THEN else body, tone)
 
 
 def shown(pair: Pair, height: int) -> list[int]:
@@ -99,11 +119,11 @@ def drawn(pair: Pair) -> list[tuple[tuple[float, ...], str]]:
 
 
 def halves(pair: Pair, index: int, room: int) -> Content:
-    """Both windows in one row: the reference in its upper half, the current one in its lower half."""
+    """Both windows in one row: whole as far as both reach, then the longer one alone, the reference as an upper half."""
     spans = [round(values[index] / pair.top * room) if values else 0 for values in (pair.then, pair.now)]
     both, longer = min(spans), max(spans)
     rest = ("▀", THEN) if spans[0] > spans[1] else ("▄", NOW)
-    return line(toned("▀" * both, f"{THEN} on {NOW}"), toned(rest[0] * (longer - both), rest[1]), " " * (room - longer))
+    return line(toned(BLOCK * both, NOW), toned(rest[0] * (longer - both), rest[1]), " " * (room - longer))
 
 
 def figures(pair: Pair, index: int) -> Content:

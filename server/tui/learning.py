@@ -70,8 +70,8 @@ def _legend(spent: float, aucs: Mapping[int, Estimate], rounds: Sequence[RoundRe
     newest = next((aucs[r.plan.number] for r in reversed(rounds) if r.plan.number in aucs), None)
     accuracy = f"AUC {newest}" if newest else "AUC of evaluated rounds"
     return line(
-        " " * MARGIN, toned("■ ", "$secondary"), muted(f"ε of a row so far {spent:.2f}"),
-        "   ", toned("■ ", "$success"), muted(accuracy),
+        " " * MARGIN, toned("■ ", "$secondary"), muted(f"above: ε of a row so far {spent:.2f}"),
+        "   ", toned("■ ", "$success"), muted(f"below: {accuracy}"),
     )  # fmt: skip
 
 

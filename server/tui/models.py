@@ -121,7 +121,7 @@ class ModelsView(View):
         version = self._numbered(key)
         if version is None or self.snapshot is None:
             return None
-        gates = gates_text(verdicts_of(version, self.snapshot), width)
+        gates = gates_text(verdicts_of(version, self.snapshot), width, whole=True)
         return f"Version {version.number}", lines(gates, "", facts_text(self._facts(version, self.snapshot), width, 1))
 
     def action_diff(self) -> None:

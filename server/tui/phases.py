@@ -17,8 +17,8 @@ Fate = Literal["returned", "refused", "failed", "silent"]
 TONES: dict[Fate, str] = {
     "returned": "$text-success", "refused": "$text-warning", "failed": "$text-error", "silent": "$text-error"
 }  # fmt: skip
-PHASE_TONES = ("$primary", "$secondary")
-"""Neighbouring phases are told apart by these in turn, and by their names."""
+PHASE_LOOKS = (("━", "$primary"), ("╍", "$secondary"))
+"""Neighbouring phases are told apart by these glyphs and tones in turn, and by their names."""
 
 LATE = 2.0
 """A device that took so many times the median is one the round waited for."""
@@ -77,7 +77,7 @@ def _stretches(spans: Sequence[tuple[str, float, float]], whole: float, width: i
     cells = [("━", FAINT)] * width
     for index, (_, start, end) in enumerate(spans):
         first, last = round(start / whole * width), max(round(start / whole * width) + 1, round(end / whole * width))
-        cells[first:last] = [("━", PHASE_TONES[index % 2])] * (min(last, width) - first)
+        cells[first:last] = [PHASE_LOOKS[index % 2]] * (min(last, width) - first)
     if now is not None:
         cells[min(width - 1, max(0, round(now / whole * width)))] = ("●", "$text-accent")
     return [joined(cells[:width])]
@@ -88,7 +88,8 @@ def _legend(spans: Sequence[tuple[str, float, float]], width: int) -> list[Conte
     found: list[Content] = []
     row: list[Content] = []
     for index, (name, start, end) in enumerate(spans):
-        word = line(toned("■ ", PHASE_TONES[index % 2]), f"{name} ", muted(lasting(end - start)))
+        glyph, tone = PHASE_LOOKS[index % 2]
+        word = line(toned(f"{glyph} ", tone), f"{name} ", muted(lasting(end - start)))
         if row and line(*row, word, gap="  ").cell_length > width:
             found.append(line(*row, gap="  "))
             row = []

@@ -1,5 +1,7 @@
 """The Privacy view: what our plans cost the fleet at most, what it can still afford, and what a campaign would cost."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from textual import on
@@ -9,6 +11,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 
 from server.spending import Spending
+from server.tui.budgets import allowed, over
 from server.tui.calculatorpanel import Calculator
 from server.tui.spendrows import SPENDING, bound_words, course_chart, spending_row, summary
 from server.tui.spread import affordable, spread
@@ -25,6 +28,7 @@ class PrivacyView(TaskView):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("c", "calculate", "Calculator")]
     seen: tuple[Snapshot, str] | None = None
     rows: tuple[Spending, ...] = ()
+    allowed: Mapping[str, float] = MappingProxyType({})
 
     def panels(self) -> ComposeResult:
         """Four panels, one table, and the calculator."""
@@ -59,20 +63,21 @@ class PrivacyView(TaskView):
         if task is None:
             return
         rows = self._priced(task, snapshot)
+        short = over(self.allowed)
         panel = self.query_one("#ceiling", Panel)
         panel.border_title = f"{task.name} · {task.title}"
-        panel.update(summary(task, rows, panel.content_size.width))
+        panel.update(summary(task, rows, short, panel.content_size.width))
         table = self.query_one("#spending", Table)
         table.border_subtitle = bound_words(rows)
         table.list(
             Listing(
-                items=rows, key=lambda each: each.device, cells=lambda each: spending_row(each, task).cells,
+                items=rows, key=lambda each: each.device, cells=lambda each: spending_row(each, task, short).cells,
                 fields=spending_fields,
             )
         )  # fmt: skip
         self._show_fleet(task, rows, snapshot)
         self._show_course(task, snapshot)
-        self.query_one(Calculator).show(task, snapshot.charges.get(task.name, ()))
+        self.query_one(Calculator).show(task, snapshot.charges.get(task.name, ()), self.allowed)
 
     def action_calculate(self) -> None:
         """Show the calculator, wherever it is, and give it the keyboard."""
@@ -86,9 +91,10 @@ class PrivacyView(TaskView):
         self.query_one("#spending", Table).focus()
 
     def _priced(self, task: Task, snapshot: Snapshot) -> tuple[Spending, ...]:
-        """What each device has spent, worked out anew when the store moved or the task changed."""
+        """What each device has spent and says of its budget, worked out anew when the store moved or the task changed."""
         if self.seen is None or self.seen[0] is not snapshot or self.seen[1] != task.name:
             self.seen = (snapshot, task.name)
+            self.allowed = allowed(task, snapshot)
             self.rows = tuple(sorted(snapshot.spending(task), key=lambda each: (-each.epsilon, each.device)))
         return self.rows
 

@@ -8,7 +8,7 @@ from textual.widgets import Button, Input, Select
 
 from server.tui import promoting
 from server.tui.commands import Act
-from server.tui.confirm import name_field
+from server.tui.confirm import NameField
 from server.tui.forms import Form, choice
 from server.tui.promoting import Draft, Way
 from server.tui.reach import terms_of
@@ -46,7 +46,7 @@ class PromoteDialog(Form):
 
     def seal(self) -> ComposeResult:
         """The version's name, for what cannot be undone."""
-        yield from name_field(f"v{self.version.number}")
+        yield NameField(f"v{self.version.number}")
 
     def hints(self) -> dict[str, str]:
         """How large the canary may be, and is by itself."""
@@ -66,8 +66,8 @@ class PromoteDialog(Form):
         self.query_one("#ask").display = draft.way == "everyone"
         return promoting.problems(draft) or promoting.promote(self.version, self.snapshot, draft)
 
-    def describe(self, act: Act) -> None:
+    def describe(self, act: Act, news: str = "") -> None:
         """Say what would happen, and ask for the version's name where it cannot be undone."""
-        super().describe(act)
+        super().describe(act, news)
         named = self.query_one("#name", Input).value.strip() == act.typed
         self.query_one("#go", Button).disabled = bool(act.typed) and not named

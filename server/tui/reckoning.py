@@ -1,13 +1,16 @@
 """What a campaign would cost, for numbers as a person types them: epsilon by itself, for the fleet, and what else would fit."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from server import calculator
+from server.answers import campaigns_in
 from server.calculator import MOST_NOISE, MOST_ROUNDS
 from server.costs import campaign_cost
 from server.spending import Charges, campaign_event, campaigns_left, epsilon, merged
+from server.tui.budgets import over
 from shared import accounting
 from shared.tasks import Task
 from shared.training import Training
@@ -29,6 +32,7 @@ class Typed:
 class Reckoned:
     """One campaign: its epsilon alone, the most that a device would then have spent, and how many could pay for it.
 
+    `able` are those that do not say themselves that their budget is short; `short` says that, whatever our plans leave.
     `campaigns` of its kind fit under the ceiling of a device that spent nothing, `most_rounds` rounds do. `refused` says
     which signed limit it breaks, if it does. `grid` is epsilon by noise and rounds near it.
     """
@@ -37,6 +41,7 @@ class Reckoned:
     epsilon: float
     after: float
     able: int
+    short: int
     fleet: int
     campaigns: int
     most_rounds: int
@@ -70,20 +75,27 @@ def hints(task: Task) -> dict[str, str]:
     }
 
 
-def reckon(typed: Typed, task: Task, charges: Sequence[Charges]) -> Reckoned:
-    """All that follows from numbers that have no problems."""
+def reckon(
+    typed: Typed, task: Task, charges: Sequence[Charges], allowed: Mapping[str, float] = MappingProxyType({})
+) -> Reckoned:
+    """All that follows from numbers that have no problems.
+
+    `allowed` is how many campaigns of the task's own training a device's word leaves room for, at most.
+    """
     training = replace(
         task.training, noise_multiplier=float(typed.noise), rounds=int(typed.rounds), sample_rate=float(typed.rate)
     )
     event, privacy = campaign_event(training), task.privacy
     after = {events: epsilon(merged([*events, event]), privacy.delta) for events in {each.events for each in charges}}
-    held = Counter(each.events for each in charges)
+    short = over(allowed, campaigns_in(event, campaign_event(task.training)))
+    held = Counter(each.events for each in charges if each.device not in short)
     alone = merged([event])
     return Reckoned(
         training=training,
         epsilon=epsilon(alone, privacy.delta),
         after=max(after.values(), default=0.0),
         able=sum(number for events, number in held.items() if after[events] <= privacy.epsilon),
+        short=len(short),
         fleet=len(charges),
         campaigns=campaigns_left(frozenset(), event, ceiling=privacy.epsilon, delta=privacy.delta),
         most_rounds=most_rounds(training, task),

@@ -236,19 +236,24 @@ def _state(stage_bp: int, most: int, found: Situation) -> StageState:
 
 
 def serving(release: Release, fleet: Sequence[Fares], snapshot: Snapshot) -> Serving:
-    """Who runs a release now, and what is said of it by those, and by devices that are meant to run it and cannot."""
+    """Who runs a release now, and what is said of it by those, and by devices that are meant to run it and cannot.
+
+    Of a halted release it is what all devices said last: they went back because of it.
+    """
+    version = next((each for each in snapshot.versions if each.number == release.version), None)
+    phase = phase_of(release, steps_of(release, snapshot.rollouts))
     runs, meant = (
         {each.device for each in fleet if getattr(each, what) == release.number} for what in ("running", "meant")
     )
+    approved = {each.device for each in fleet}
     told = {
         each.device: each.health.verdict
         for each in snapshot.health
-        if (each.health.task, each.health.release) == (release.task, release.number)
-        and (each.device in runs or (each.device in meant and each.health.verdict in FAILING))
+        if each.device in approved
+        and (each.health.task, each.health.release) == (release.task, release.number)
+        and (each.device in runs or (each.device in meant and each.health.verdict in FAILING) or phase == "halted")
     }
     silent = sum(each.running == release.number and each.device not in told for each in fleet)
-    version = next((each for each in snapshot.versions if each.number == release.version), None)
-    phase = phase_of(release, steps_of(release, snapshot.rollouts))
     said = Counter[str](told.values()) + Counter({NOT_TOLD: silent})
     return Serving(
         release=release,

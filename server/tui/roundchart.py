@@ -6,15 +6,18 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
-from server.tui.charts import columns, stacks
+from server.tui.charts import BLOCK, Part, columns, stacks
 from server.tui.words import FAINT, brief, line, lines, muted, plural, toned
 from shared.rounds import RoundResult
 
 MARGIN = 8
 """Cells left of a chart, for its scale."""
-REASON_TONES = ("$warning", "$secondary", "$accent")
-FAILED = "failed"
-UNUSED = "$foreground 45%"
+Look = tuple[str, str]
+"""A part's glyph and its tone: every part has a glyph of its own, so that none is told by its colour alone."""
+RETURNED: Look = (BLOCK, "$success")
+REASONS: tuple[Look, ...] = (("▒", "$warning"), ("▞", "$secondary"), ("◆", "$accent"))
+FAILED: Look = ("!", "$error")
+UNUSED: Look = ("░", "$foreground 45%")
 """For the answers of an abandoned round, which changed nothing."""
 WIDEST = 6
 """Cells that a round takes at most."""
@@ -54,50 +57,55 @@ def round_chart(rounds: Sequence[RoundResult], total: int, width: int, height: i
     place = frame(len(rounds), len(rounds) + coming, width)
     shown = rounds[len(rounds) - place.shown :]
     below = max(2, (height - 3) // 3)
-    tones = tones_of(shown)
+    looks = looks_of(shown)
     return lines(
-        legend(shown, tones, coming),
-        *answers(shown, tones, place, height - 3 - below),
+        legend(shown, looks, coming),
+        *answers(shown, looks, place, height - 3 - below),
         axis(shown, place),
         *seconds(shown, place, below),
         muted(f"{'':{MARGIN}}seconds a round"),
     )
 
 
-def tones_of(rounds: Sequence[RoundResult]) -> dict[str, str]:
-    """A colour for each reason that was given, the most frequent first; the rare ones share one."""
+def looks_of(rounds: Sequence[RoundResult]) -> dict[str, Look]:
+    """How each reason that was given is drawn, the most frequent first; the rare ones share one look."""
     reasons = Counter(reason for result in rounds for reason in result.refusals.values())
     ranked = [reason for reason, _ in reasons.most_common()]
-    return {reason: REASON_TONES[min(place, len(REASON_TONES) - 1)] for place, reason in enumerate(ranked)}
+    return {reason: REASONS[min(place, len(REASONS) - 1)] for place, reason in enumerate(ranked)}
 
 
-def legend(rounds: Sequence[RoundResult], tones: dict[str, str], coming: int) -> Content:
-    """What the colours mean, as far as they occur, and how many rounds are still to come."""
-    words = [line(toned("■ ", "$success"), muted("returned"))]
-    words += [line(toned("■ ", tone), muted(f"refused: {reason}")) for reason, tone in tones.items()]
+def legend(rounds: Sequence[RoundResult], looks: dict[str, Look], coming: int) -> Content:
+    """What the glyphs mean, as far as they occur, and how many rounds are still to come."""
+    words = [named(RETURNED, "returned"), *(named(look, f"refused: {reason}") for reason, look in looks.items())]
     if any(result.returned and result.outcome == "abandoned" for result in rounds):
-        words.append(line(toned("■ ", UNUSED), muted("returned too few")))
+        words.append(named(UNUSED, "returned too few"))
     if any(result.failures for result in rounds):
-        words.append(line(toned("■ ", "$error"), muted(FAILED)))
+        words.append(named(FAILED, "failed"))
     if coming > 0:
         words.append(muted(f"· {plural(coming, 'round')} to come"))
     return line(" " * MARGIN, line(*words, gap="   "))
 
 
-def answers(rounds: Sequence[RoundResult], tones: dict[str, str], place: Frame, height: int) -> list[Content]:
+def named(look: Look, word: str) -> Content:
+    """A glyph and what it stands for."""
+    glyph, tone = look
+    return line(toned(f"{glyph} ", tone), muted(word))
+
+
+def answers(rounds: Sequence[RoundResult], looks: dict[str, Look], place: Frame, height: int) -> list[Content]:
     """Each round as a column of the devices asked: returned at the foot, then refused, then failed."""
     top = max(1, *(len(result.cohort) for result in rounds))
-    drawn = stacks([parts(result, tones) for result in rounds], height=height, top=top, cell=place.cell, gap=place.gap)
+    drawn = stacks([parts(result, looks) for result in rounds], height=height, top=top, cell=place.cell, gap=place.gap)
     return scaled(drawn, f"{top}")
 
 
-def parts(result: RoundResult, tones: dict[str, str]) -> list[tuple[float, str]]:
+def parts(result: RoundResult, looks: dict[str, Look]) -> list[Part]:
     """A round's answers from the foot of its column up."""
     refused = Counter(result.refusals.values())
     return [
-        (len(result.returned), "$success" if result.outcome == "committed" else UNUSED),
-        *((refused[reason], tone) for reason, tone in tones.items()),
-        (len(result.failures), "$error"),
+        (len(result.returned), *(RETURNED if result.outcome == "committed" else UNUSED)),
+        *((refused[reason], *look) for reason, look in looks.items()),
+        (len(result.failures), *FAILED),
     ]
 
 

@@ -11,46 +11,24 @@ from textual.geometry import Size
 
 from server.estimates import Estimate
 from server.records import Run
-from server.tui.charts import joined
-from server.tui.figures import current_run, part_in
+from server.tui.figures import current_run
 from server.tui.learning import learning_chart
-from server.tui.phases import phase_track, sentence, straggler_bars, stragglers
 from server.tui.replay import Scrubber, Tape
 from server.tui.roundchart import round_chart
+from server.tui.roundrows import ROUNDS, RUNS, round_page, round_row, run_row
 from server.tui.runwords import (
-    committed,
     kind_of,
     noise_beside,
     phase_beside,
     run_detail,
     total_rounds,
 )
-from server.tui.table import Column, Row, Table
+from server.tui.table import Table
 from server.tui.versionstate import Qualities, evaluation_of
 from server.tui.view import Panel, View, advice, framed
 from server.tui.watcher import Snapshot
-from server.tui.words import PARTS, RUN_MARKS, lasting, line, lines, muted, stamp, strong, toned, within
+from server.tui.words import muted
 from shared.rounds import RoundResult
-
-RUNS = (
-    Column("Run", 3, right=True),
-    Column("State", 10),
-    Column("Task", 10, grow=True),
-    Column("Rounds", 6, right=True),
-    Column("Started", 16, rank=1),
-)
-TOOK = 10
-"""Cells for how long a round took."""
-ROUNDS = (
-    Column("Round", 5, right=True),
-    Column("Outcome", 11),
-    Column("Returned", 8, right=True),
-    Column("Each", 8, rank=3),
-    Column("Refused, failed", 15, grow=True, name="refused-and-failed"),
-    Column("Took", TOOK, right=True, rank=1),
-    Column("Version", 7, right=True),
-)
-
 
 TICK_SECONDS = 0.1
 """How often a tape that plays moves."""
@@ -64,6 +42,7 @@ class RoundsView(View):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "replay", "Replay"),
+        Binding("r", "end_replay", "End the replay"),
         Binding("c", "chart", "Other chart", show=False),
         Binding("l", "log", "Log"),
     ]
@@ -121,22 +100,22 @@ class RoundsView(View):
         return next((run for run in self.snapshot.runs if str(run.id) == key), None) if self.snapshot else None
 
     def _show_run(self, run: Run, snapshot: Snapshot) -> None:
-        rounds, progress = snapshot.rounds[run.id], snapshot.progress.get(run.id)
+        rounds, progress, serving = snapshot.rounds[run.id], snapshot.progress.get(run.id), snapshot.serving
         if self.tape and self.tape.rounds[0].plan.run_id != run.id:
             self.tape = None
         if self.tape:
             rounds, progress = self.tape.moment.rounds, self.tape.moment.progress
-            run = as_it_was(run, self.tape)
+            run, serving = as_it_was(run, self.tape), serving or self.tape.at < self.tape.length
             self.query_one(Scrubber).show(self.tape)
         self.set_class(self.tape is not None, "-replaying")
         made = {v.round_number: v.number for v in snapshot.versions if v.run_id == run.id}
         panel = self.query_one("#run", Panel)
         width, chart = panel.content_size.width, self.query_one("#chart", Panel)
         panel.border_title = f"{'Replay of run' if self.tape else 'Run'} {run.id} · {kind_of(run)} · {run.task}"
-        panel.border_subtitle = phase_beside(run, progress, width) or noise_beside(
+        panel.border_subtitle = phase_beside(run, progress, width, serving=serving) or noise_beside(
             run, rounds, panel.content_size.height
         )
-        panel.update(run_detail(run, progress, rounds, self.now, width, plot=not chart.display))
+        panel.update(run_detail(run, progress, rounds, self.now, width, plot=not chart.display, serving=serving))
         chart.border_title = "ε and AUC by round" if self.learning else "Answers by round"
         chart.border_subtitle = "c: answers" if self.learning else "c: ε and AUC"
         chart.update(self._chart(run, rounds, total_rounds(run, progress), chart.content_size, snapshot))
@@ -166,7 +145,8 @@ class RoundsView(View):
             return None
         if table.id == "runs":
             rounds = snapshot.rounds[run.id]
-            return f"Run {run.id}", run_detail(run, snapshot.progress.get(run.id), rounds, self.now, width, plot=True)
+            progress, serving = snapshot.progress.get(run.id), snapshot.serving
+            return f"Run {run.id}", run_detail(run, progress, rounds, self.now, width, plot=True, serving=serving)
         result = next((each for each in snapshot.rounds[run.id] if str(each.plan.number) == key), None)
         return (f"Round {key} of run {run.id}", round_page(result, width)) if result else None
 
@@ -183,10 +163,9 @@ class RoundsView(View):
             self.post_message(self.Go("Logs", "files", f"run-{run.id}.log"))
 
     def action_replay(self) -> None:
-        """Play the selected run again from its start, or stop doing so."""
+        """Play the selected run again from its start."""
         run = self.selected()
-        if self.tape or run is None or self.snapshot is None or not self.snapshot.rounds[run.id]:
-            self._leave_replay()
+        if run is None or self.snapshot is None:
             return
         rounds = self.snapshot.rounds[run.id]
         self.tape = Tape(rounds=rounds, total=total_rounds(run, None) or len(rounds), playing=True)
@@ -201,13 +180,32 @@ class RoundsView(View):
 
     def on_scrubber_left(self) -> None:
         """Back to what is now."""
-        self._leave_replay()
+        self.action_end_replay()
 
-    def _leave_replay(self) -> None:
+    def action_end_replay(self) -> None:
+        """Back to what is now, with the keyboard in the first table."""
         self.tape = None
         self.remove_class("-replaying")
         self.refill()
         self.focus_first()
+
+    def focus_first(self) -> None:
+        """A replay that was left for another view goes on having the keyboard."""
+        if self.tape:
+            self.screen.set_focus(self.query_one(Scrubber))
+        else:
+            super().focus_first()
+
+    def can_go_back(self) -> bool:
+        """A replay is something to leave."""
+        return self.tape is not None or super().can_go_back()
+
+    def action_back(self) -> None:
+        """Leave what lies over a replay, then the replay, then what every view leaves."""
+        if self.tape and not super().can_go_back():
+            self.action_end_replay()
+        else:
+            super().action_back()
 
     def _tick(self) -> None:
         if self.tape and self.tape.playing and self.display:
@@ -215,8 +213,12 @@ class RoundsView(View):
             self.refill()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer a replay where rounds were recorded."""
+        """Offer a replay where rounds were recorded, and its end while it lasts."""
+        if action == "end_replay":
+            return self.tape is not None
         if action == "replay":
+            if self.tape:
+                return False
             run = self.selected() if self.is_mounted and self.snapshot and not self.has_class("-empty") else None
             return bool(run and self.snapshot and self.snapshot.rounds[run.id])
         return super().check_action(action, parameters)
@@ -226,70 +228,3 @@ def as_it_was(run: Run, tape: Tape) -> Run:
     """The run while its tape had not come to the end."""
     ended = tape.at >= tape.length
     return run if ended else replace(run, state="running", finished_at=None, detail="")
-
-
-def round_page(result: RoundResult, width: int) -> Content:
-    """One round in time: what came of it, its phases, and each device's answer, the latest first."""
-    late = stragglers(result)
-    waited = (
-        line(muted("waited for  "), ", ".join(late[:6])) if late else muted("no device was much later than the others")
-    )
-    plan = result.plan
-    return lines(
-        sentence(result),
-        line(
-            muted(
-                f"{stamp(result.started_at)} UTC, took {lasting(result.finished_at - result.started_at)}, {plan.mode} noise, version {plan.base_version} before"
-            )
-        ),
-        "",
-        strong("Phases"),
-        phase_track(result, width),
-        "",
-        strong("Answers"),
-        waited,
-        straggler_bars(result, width, len(result.cohort)),
-    )
-
-
-def run_row(run: Run, snapshot: Snapshot) -> Row:
-    """One run."""
-    total = total_rounds(run, snapshot.progress.get(run.id))
-    done = committed(snapshot.rounds[run.id])
-    return Row(str(run.id), (
-        strong(str(run.id)),
-        RUN_MARKS[run.state].content(),
-        run.task,
-        f"{done}/{total}" if run.kind == "train" else muted(run.kind),
-        muted(stamp(run.started_at or run.created_at)),
-    ))  # fmt: skip
-
-
-def round_row(result: RoundResult, made: dict[int, int]) -> Row:
-    """One round."""
-    plan = result.plan
-    counts = result.outcome == "committed"
-    version = made.get(plan.number)
-    return Row(str(plan.number), (
-        strong(str(plan.number)),
-        toned("✓ committed", "$text-success") if counts else toned("✕ abandoned", "$text-error"),
-        f"{len(result.returned)}/{len(result.cohort)}",
-        each_answer(result),
-        line(*blamed(result), gap="; "),
-        within(result.finished_at - result.started_at, TOOK),
-        f"v{version}" if version else muted("-"),
-    ))  # fmt: skip
-
-
-def blamed(result: RoundResult) -> list[Content]:
-    """Each reason with the devices that gave it; refusals first."""
-    return [
-        toned(f"{reason}: {', '.join(sorted(name for name in found if found[name] == reason))}", tone)
-        for found, tone in ((result.refusals, "$text-warning"), (result.failures, "$text-error"))
-        for reason in sorted(set(found.values()))
-    ]
-
-
-def each_answer(result: RoundResult) -> Content:
-    """One mark for each device asked, in the order of their names."""
-    return joined(PARTS[part_in(result, name)][:2] for name in result.cohort)

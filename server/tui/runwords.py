@@ -6,11 +6,13 @@ from server.modewords import HOLDS, NOISE, TRUST_OF
 from server.records import CampaignRequest, Progress, Run
 from server.tui.charts import bar, spark
 from server.tui.figures import ENDED
-from server.tui.words import RUN_MARKS, ago, lasting, line, lines, muted, plural, strong, tally, toned
+from server.tui.words import RUN_MARKS, Mark, ago, lasting, line, lines, muted, plural, strong, tally, toned
 from shared import wire
 from shared.errors import WireError
 from shared.rounds import RoundResult
 
+WAITS = Mark("◌", "waits", "$text-warning")
+"""A run under way while no coordinator serves."""
 ALL_TERMS = 8
 """Lines of a run's panel that shows all of its terms."""
 
@@ -29,11 +31,18 @@ def total_rounds(run: Run, progress: Progress | None) -> int:
     return request.training.rounds if request else progress.rounds if progress else 0
 
 
-def phase_line(run: Run, progress: Progress | None, *, short: bool = False) -> Content:
+def run_mark(run: Run, *, serving: bool) -> Mark:
+    """What state a run is in; one under way waits while no coordinator serves."""
+    return WAITS if run.state == "running" and not serving else RUN_MARKS[run.state]
+
+
+def phase_line(run: Run, progress: Progress | None, *, short: bool = False, serving: bool = True) -> Content:
     """Where a run is, in one line; `short` for where there is little room."""
-    mark = RUN_MARKS[run.state].content()
+    mark = run_mark(run, serving=serving).content()
     if run.state == "queued":
-        return line(mark, muted(" · waits for the coordinator; is `covey serve` running?"))
+        return mark if short else line(mark, muted(" · waits for the coordinator; is `covey serve` running?"))
+    if run.state not in ENDED and not serving:
+        return standing_line(run, progress, short=short)
     if run.state in ENDED or progress is None:
         return line(mark, muted(f" · {run.detail}") if run.detail else "")
     lead = toned(RUN_MARKS["running"].glyph, RUN_MARKS["running"].tone) if short and run.state == "running" else mark
@@ -41,9 +50,39 @@ def phase_line(run: Run, progress: Progress | None, *, short: bool = False) -> C
     return line(lead, words, gap=" " if lead is not mark else " · ")
 
 
-def phase_beside(run: Run, progress: Progress | None, width: int) -> str:
+def standing_line(run: Run, progress: Progress | None, *, short: bool) -> Content:
+    """A run under way that nobody carries on: what was under way in its round is lost, so only its number is told."""
+    mark = run_mark(run, serving=False)
+    waits = " for the coordinator" if mark is WAITS else " · waits for the coordinator"
+    at = f" · round {progress.round_number} of {progress.rounds}" if progress and not short else ""
+    return line(mark.content(), toned(waits, WAITS.tone), muted(at))
+
+
+def round_words(run: Run, progress: Progress) -> tuple[Content, ...]:
+    """Which round a run is at, and who refused."""
+    round_of = strong(f"round {progress.round_number}/{progress.rounds}")
+    return (line(_glyph(run), line(round_of, *_refused(progress), gap=" · ")),)
+
+
+def least_words(run: Run, progress: Progress) -> tuple[Content, ...]:
+    """The least that tells of a run: its round as two numbers; refusals as long as there is room."""
+    round_of = strong(f"{progress.round_number}/{progress.rounds}")
+    refused = [line(_glyph(run), line(round_of, *_refused(progress), gap=" · "))] if progress.refused else []
+    return (*refused, line(_glyph(run), round_of))
+
+
+def _glyph(run: Run) -> Content:
+    mark = RUN_MARKS[run.state]
+    return toned(f"{mark.glyph} ", mark.tone)
+
+
+def _refused(progress: Progress, *, why: str = "") -> list[Content]:
+    return [toned(f"{progress.refused} refused{why}", "$text-warning")] if progress.refused else []
+
+
+def phase_beside(run: Run, progress: Progress | None, width: int, *, serving: bool) -> str:
     """What a running round is at, where its line has no room for that."""
-    if progress is None or run.state != "running" or phase_line(run, progress).cell_length <= width:
+    if progress is None or run.state != "running" or not serving or phase_line(run, progress).cell_length <= width:
         return ""
     return progress.phase
 
@@ -68,24 +107,24 @@ def progress_words(progress: Progress, *, short: bool) -> list[Content]:
     words = [strong(f"round {progress.round_number}{of}{progress.rounds}")]
     if progress.cohort:
         words.append(Content(f"{progress.returned}{of}{progress.cohort} {'back' if short else 'returned'}"))
-    if progress.refused:
-        why = f": {tally(progress.reasons)}" if progress.reasons and not short else ""
-        words.append(toned(f"{progress.refused} refused{why}", "$text-warning"))
+    words += _refused(progress, why=f": {tally(progress.reasons)}" if progress.reasons and not short else "")
     return [*words, muted(progress.phase)] if progress.phase and not short else words
 
 
 def run_detail(
-    run: Run, progress: Progress | None, rounds: tuple[RoundResult, ...], now: float, width: int, *, plot: bool
-) -> Content:
+    run: Run, progress: Progress | None, rounds: tuple[RoundResult, ...], now: float, width: int, *, plot: bool,
+    serving: bool,
+) -> Content:  # fmt: skip
     """The phase, how far it is, and what was asked for."""
     total, done = total_rounds(run, progress), committed(rounds)
-    share = done / total if total else float(run.state == "finished")
+    share = done / total if total and run.kind == "train" else float(run.state == "finished")
     tone = {"running": "$success", "failed": "$error", "stopped": "$foreground 60%"}.get(run.state, "$primary")
-    label = f" {share:4.0%}  {remaining(run, rounds, total, now)}"
-    track = bar(share, max(8, width - len(label) - 1), tone)
-    phase = phase_line(run, progress)
+    stands = not serving and run.state in {"running", "stopping"}
+    label = f" {share:4.0%}  {'stands still' if stands else remaining(run, rounds, total, now)}"
+    track = bar(share, max(8, width - len(label) - 1), "$warning" if stands else tone)
+    phase = phase_line(run, progress, serving=serving)
     return lines(
-        phase if phase.cell_length <= width else phase_line(run, progress, short=True),
+        phase if phase.cell_length <= width else phase_line(run, progress, short=True, serving=serving),
         line(track, strong(label[:6]), muted(label[6:])),
         terms(run, rounds, plot=plot),
     )

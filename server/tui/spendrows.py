@@ -6,7 +6,8 @@ from textual.content import Content
 
 from server.modewords import HOLDS, least
 from server.spending import MOST_CAMPAIGNS, Spending, campaign_event, course, epsilon, merged
-from server.tui.charts import Stack, stacks
+from server.tui.budgets import in_words
+from server.tui.charts import BLOCK, Stack, stacks
 from server.tui.table import Column, Row
 from server.tui.watcher import Snapshot
 from server.tui.words import line, lines, muted, plain, plural, strong, toned
@@ -19,6 +20,8 @@ def legend(width: int) -> Content:
     return Content(long if width >= len(long) else "━ spent ╍ next │ max")
 
 
+NEXT = "▒"
+"""What one more campaign would add."""
 SCALE = 7
 """Cells left of the course, for its scale."""
 SPENDING = (
@@ -32,11 +35,11 @@ SPENDING = (
 )
 
 
-def summary(task: Task, rows: Sequence[Spending], width: int) -> Content:
-    """The ceiling, the price of a campaign, and how many devices could pay it."""
+def summary(task: Task, rows: Sequence[Spending], short: frozenset[str], width: int) -> Content:
+    """The ceiling, the price of a campaign, and how many devices could pay it, but for those `short` of budget."""
     training, privacy = task.training, task.privacy
     price = epsilon(merged([campaign_event(training)]), privacy.delta)
-    able = sum(each.campaigns_left > 0 for each in rows)
+    able = sum(each.campaigns_left > 0 and each.device not in short for each in rows)
     tone = "$text-success" if able == len(rows) else "$text-warning"
     spent = sorted(each.epsilon for each in rows) or [0.0]
     found = (
@@ -47,6 +50,7 @@ def summary(task: Task, rows: Sequence[Spending], width: int) -> Content:
             muted(f": {plural(training.rounds, 'round')}, noise {training.noise_multiplier:g}, rate {training.sample_rate:g}"),
         ),
         line(muted("next      "), toned(f"{able} of {plural(len(rows), 'device')} could join one more", tone)),
+        *([toned(f"{'':10}{in_words(len(short))}", "$text-warning")] if short else []),
     )  # fmt: skip
     return lines(*(row.truncate(width, ellipsis=True) for row in found))
 
@@ -59,8 +63,8 @@ def bound_words(rows: Sequence[Spending]) -> Content:
     return line(muted("Upper bounds for single rows, "), toned(HOLDS[trust], "$text-warning"), muted("."))
 
 
-def spending_row(each: Spending, task: Task) -> Row:
-    """One device."""
+def spending_row(each: Spending, task: Task, short: frozenset[str]) -> Row:
+    """One device; for those `short` of budget by their own word there is no room, whatever our plans leave."""
     limit = task.privacy.epsilon
     scale = max(limit, each.after) * 1.02
     over = each.after > limit
@@ -72,7 +76,15 @@ def spending_row(each: Spending, task: Task) -> Row:
         limit / scale,
     )
     then = toned(f"{each.after:.2f}", "$text-error" if over else "$foreground 60%")
-    cells = (strong(each.device), f"{each.epsilon:.2f}", bar, then, room(each), str(each.rounds), str(each.surveys))
+    cells = (
+        strong(each.device),
+        f"{each.epsilon:.2f}",
+        bar,
+        then,
+        room(each, short),
+        str(each.rounds),
+        str(each.surveys),
+    )
     return Row(each.device, cells)
 
 
@@ -86,13 +98,13 @@ def course_chart(device: str, task: Task, snapshot: Snapshot, width: int, height
     limit, count = task.privacy.epsilon, len(found.spent) + len(found.further)
     each = min(6, max(1, most // max(1, count)))
     values = [
-        *([(value, "$warning" if value > limit else "$primary")] for value in found.spent),
-        *([(value, "$error" if value > limit else "$foreground 30%")] for value in found.further),
+        *([(value, BLOCK, "$warning" if value > limit else "$primary")] for value in found.spent),
+        *([(value, NEXT, "$error" if value > limit else "$foreground 30%")] for value in found.further),
     ]
     drawn = stacks(values, height=height - 2, top=limit, cell=max(1, each - 1), gap=int(each > 1))
     marks = [f"ε {plain(limit)}", *[""] * (len(drawn) - 2), "0"]
     head = line(
-        " " * SCALE, toned("■ ", "$primary"), muted("spent   "), toned("■ ", "$foreground 30%"),
+        " " * SCALE, toned(f"{BLOCK} ", "$primary"), muted("spent   "), toned(f"{NEXT} ", "$foreground 30%"),
         muted(f"one more campaign of {task.training.rounds} rounds   "), toned("▔▔ ", "$text-error"), muted("ceiling"),
     )  # fmt: skip
     wide = max(1, min(most, count * each))
@@ -102,8 +114,10 @@ def course_chart(device: str, task: Task, snapshot: Snapshot, width: int, height
     )  # fmt: skip
 
 
-def room(each: Spending) -> Content:
+def room(each: Spending, short: frozenset[str]) -> Content:
     """How many more campaigns fit."""
+    if each.device in short:
+        return toned("✕ over budget", "$text-error")
     if each.campaigns_left == 0:
         return toned("✕ no campaign", "$text-error")
     more = f"{MOST_CAMPAIGNS}+" if each.campaigns_left == MOST_CAMPAIGNS else str(each.campaigns_left)

@@ -1,15 +1,18 @@
 """What each word after `:` does. The words that act ask first, as their keys do."""
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from server.tui.header import VIEWS
 from server.tui.themes import THEMES
-from server.tui.vocabulary import Word, split, word_of
+from server.tui.vocabulary import Word, begun, split, word_of
 from shared.errors import InputError
 
 if TYPE_CHECKING:  # the frame is painted before the store's modules are imported
     from server.tui.app import CoveyApp
+    from server.tui.commands import Act
+    from server.tui.view import View
     from server.tui.watcher import Snapshot
 
 
@@ -56,28 +59,55 @@ WORDS = (
 
 async def say(app: "CoveyApp", typed: str) -> None:
     """Do what a line says; raise `InputError` if it says nothing that can be done."""
-    name, rest = split(typed)
+    name, rest = begun(typed)
     word = word_of(name, app.words())
     if word.takes and not word.takes.startswith("[") and not rest:
         raise InputError(f"{word} needs {word.takes} after it")
     if view := next((view for view in VIEWS if view.lower() == word.name), None):
-        await app.action_view(view)
-        if rest:
-            _narrow(app, " ".join(rest))
+        await _visit(app, view, rest)
+    elif word.name == "filter":
+        _narrow(app.require_view(), rest)
     elif word.name in {"start", "survey", "help", "undo"}:
-        await app.run_action(f"app.{word.name}")
+        await _begin(app, word.name)
     elif word.acts:
-        from server.tui.named import act_of
-
-        app.ask(act_of(word.name, rest, app.require_snapshot(), app.clock()))
+        _ask(app, word.name, split(rest))
     else:
-        _ON_SCREEN[word.name](app, rest)
+        _ON_SCREEN[word.name](app, split(rest))
 
 
-def _narrow(app: "CoveyApp", query: str) -> None:
-    """Search the table in focus; raise `InputError` if the query is none, or there is no table."""
-    view = app.require_view()
+async def _visit(app: "CoveyApp", name: str, query: str) -> None:
+    """Show a view, and what a query finds there; where the query is none, all stays as it is."""
+    if query:
+        view = await app.made(name)
+        view.show(app.require_snapshot(), app.clock())
+        _narrow(view, query)
+    await app.action_view(name)
+
+
+def _narrow(view: "View", query: str) -> None:
+    """Search a view's table in focus; raise `InputError` if the query is none, or there are no rows yet."""
+    if view.has_class("-empty"):
+        raise InputError(f"{view.id} has no rows to search yet")
     view.search_for(query)
+
+
+async def _begin(app: "CoveyApp", name: str) -> None:
+    """Do what a key does; raise `InputError` with the reason where the key does nothing."""
+    from server.tui.unable import why_not
+
+    if not app.check_action(name, ()):
+        raise InputError(why_not(name, app.require_snapshot()))
+    await app.run_action(f"app.{name}")
+
+
+def _ask(app: "CoveyApp", name: str, rest: list[str]) -> None:
+    """Ask before an act; raise `InputError` where it is about nothing that there is."""
+    from server.tui.named import act_of
+
+    def anew() -> "Act":
+        return act_of(name, rest, app.require_snapshot(), app.clock())
+
+    app.ask(anew(), anew)
 
 
 def _sort(app: "CoveyApp", rest: list[str]) -> None:
@@ -100,12 +130,13 @@ def _mark(app: "CoveyApp", rest: list[str]) -> None:
 
 def _theme(app: "CoveyApp", rest: list[str]) -> None:
     if rest[0] not in app.available_themes:
-        raise InputError(f"no theme is called {rest[0]!r}; there are {', '.join(sorted(app.available_themes))}")
+        close = get_close_matches(rest[0], app.available_themes, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(theme.name for theme in THEMES)}, …"
+        raise InputError(f"no theme is called {rest[0]!r}; {hint}")
     app.theme = rest[0]
 
 
 _ON_SCREEN: Mapping[str, "Callable[[CoveyApp, list[str]], object]"] = {
-    "filter": lambda app, rest: _narrow(app, " ".join(rest)),
     "sort": _sort,
     "mark": _mark,
     "theme": _theme,

@@ -3,21 +3,26 @@
 from textual.content import Content
 
 from server.tui.figures import ENDED, current_run
-from server.tui.runwords import phase_line
+from server.tui.fitting import Parts
+from server.tui.runwords import least_words, phase_line, round_words, run_mark
 from server.tui.watcher import Snapshot
-from server.tui.words import RUN_MARKS, age, ago, line, muted, plain, toned
+from server.tui.words import age, ago, line, muted, plain, toned
 
 QUIET_SECONDS = 60.0
 """A run under way from which nothing was heard for so long deserves a look at `covey serve`."""
 
 
-def parts(snapshot: Snapshot, now: float, trouble: str) -> tuple[list[Content], list[list[Content]]]:
-    """The run, longest first; and what stands on the right, most first."""
-    serves, spent, old = service(snapshot, trouble), cost(snapshot), news(snapshot, now, trouble)
-    middles = [run_words(snapshot), run_words(snapshot, short=True)]
-    urgent = [old, serves] if trouble or quiet(snapshot, now) else [serves]
-    every = [[spent, old, serves], [spent, serves], urgent]
-    return middles, [[part for part in each if part.plain] for each in every]
+def parts_of(snapshot: Snapshot, now: float, trouble: str) -> Parts:
+    """What the header says of a snapshot; of a store that cannot be read, what it said last is greyed."""
+    runs, least = run_words(snapshot)
+    return Parts(
+        federation=snapshot.federation,
+        runs=tuple(muted(each.plain) for each in runs) if trouble else runs,
+        least=tuple(muted(each.plain) for each in least) if trouble else least,
+        cost=cost(snapshot),
+        ages=(news(snapshot, now, trouble), news(snapshot, now, trouble, short=True)),
+        service=service(snapshot, trouble),
+    )
 
 
 def cost(snapshot: Snapshot) -> Content:
@@ -30,15 +35,15 @@ def cost(snapshot: Snapshot) -> Content:
     return toned(f"ε ≤ {most:.2f} of {plain(ceiling)}", tone)
 
 
-def news(snapshot: Snapshot, now: float, trouble: str) -> Content:
+def news(snapshot: Snapshot, now: float, trouble: str, *, short: bool = False) -> Content:
     """How old the newest figure is."""
     if trouble:
         return toned(f"✕ {age(max(0.0, now - (snapshot.newest or now)))} old", "$text-error")
     if snapshot.newest is None:
-        return muted("no news yet")
+        return muted("" if short else "no news yet")
     if quiet(snapshot, now):
-        return toned(f"▲ no news for {age(now - snapshot.newest)}", "$text-warning")
-    return muted(f"news {ago(snapshot.newest, now)}")
+        return toned(f"▲ {'' if short else 'no news for '}{age(now - snapshot.newest)}", "$text-warning")
+    return muted(f"{'' if short else 'news '}{ago(snapshot.newest, now)}")
 
 
 def quiet(snapshot: Snapshot, now: float) -> bool:
@@ -62,15 +67,20 @@ def waits(snapshot: Snapshot) -> bool:
     return run is not None and run.state not in ENDED
 
 
-def run_words(snapshot: Snapshot, *, short: bool = False) -> Content:
-    """The run under way, or that there is none."""
+def run_words(snapshot: Snapshot) -> tuple[tuple[Content, ...], tuple[Content, ...]]:
+    """The run under way, or that there is none: the longest words first; then the least that tells of it."""
     run = current_run(snapshot.runs)
     if run is None:
-        return muted("no run yet")
+        return (muted("no run yet"),), ()
+    number, progress = muted(f"run {run.id} "), snapshot.progress.get(run.id)
+    mark = run_mark(run, serving=snapshot.serving).content()
     if run.state in ENDED:
-        return line(muted(f"run {run.id} "), RUN_MARKS[run.state].content())
-    phase = phase_line(run, snapshot.progress.get(run.id), short=short)
-    return phase if short else line(muted(f"run {run.id} "), phase)
+        return (line(number, mark), mark), ()
+    phase = phase_line(run, progress, serving=snapshot.serving)
+    short = phase_line(run, progress, short=True, serving=snapshot.serving)
+    if progress is None or run.state == "queued" or not snapshot.serving:
+        return (line(number, phase), short), (mark,)
+    return (line(number, phase), short, *round_words(run, progress)), least_words(run, progress)
 
 
 def warning(snapshot: Snapshot | None, trouble: str, *, left: bool) -> Content | None:

@@ -24,8 +24,8 @@ class StatusLine(Horizontal):
         yield Static(id="found")
 
     def about(self, table: Table | None) -> None:
-        """Speak of this table from now on."""
-        if table is not self.table:
+        """Speak of this table from now on; while a person types, of the one that is searched."""
+        if table is not self.table and not self.typing:
             self.table = table
             with self.prevent(Input.Changed):
                 self.field.value = str(table.found) if table else ""
@@ -37,26 +37,37 @@ class StatusLine(Horizontal):
         """What is typed into."""
         return self.query_one("#search", Input)
 
+    @property
+    def typing(self) -> bool:
+        """Whether the field has the keyboard, also before it was told so."""
+        return self.screen.focused is self.field
+
     def open(self) -> None:
         """Let a person type."""
         self.display = True
         self.field.display = True
         self.screen.set_focus(self.field)  # at once, so that what is typed next comes here
 
-    def take(self, typed: str) -> None:
+    def take(self) -> None:
         """Search for what is typed, as far as it can be understood; until then show what was found before."""
         try:
-            self.search(typed)
+            self._find(self.field.value)
         except InputError as error:
             self.wrong = str(error)
             self.tell()
 
-    def search(self, typed: str) -> None:
-        """Search the table for what is typed; raise `InputError` if it cannot be understood."""
+    def search(self, query: str) -> None:
+        """Search the table for this, and show it as if it was typed; raise `InputError` if it cannot be understood."""
         if self.table is not None:
-            self.table.search(parse(typed, self.table.names))
+            self._find(query)
             with self.prevent(Input.Changed):
-                self.field.value = typed
+                self.field.value = query
+            self.tell()
+
+    def _find(self, query: str) -> None:
+        """Search the table; what is in the field is a person's, and stays."""
+        if self.table is not None:
+            self.table.search(parse(query, self.table.names))
             self.wrong = ""
             self.tell()
 
@@ -72,10 +83,10 @@ class StatusLine(Horizontal):
     def tell(self) -> None:
         """Say how many rows are shown, in which order, and how many are marked."""
         table = self.table
-        typing = self.field.has_focus
-        searched = bool(self.field.value) or typing
+        searched = bool(self.field.value) or self.typing
         self.query_one("#slash").display = self.field.display = searched
         self.display = bool(table and (searched or table.marked or table.order.name))
+        self.set_class(bool(self.wrong), "-wrong")
         if table is not None:
             self.query_one("#found", Static).update(said(table, self.wrong, searched=searched))
 

@@ -23,7 +23,7 @@ VERSIONS = (
     Column("AUC", 11, rank=1),
     Column("Learned from", 22, rank=4, grow=True),
     Column("Weights", 8, rank=3),
-    Column("Made", 9, right=True, rank=2),
+    Column("Made", 10, right=True, rank=2),
 )
 
 

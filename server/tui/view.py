@@ -14,7 +14,9 @@ from textual.message import Message
 from textual.visual import VisualType
 from textual.widgets import Input, Static
 
+from server.tui.commandline import CommandLine
 from server.tui.commands import Act
+from server.tui.header import Line
 from server.tui.page import Page, definitions
 from server.tui.status import StatusLine
 from server.tui.table import Table
@@ -79,7 +81,7 @@ class View(Container):
 
     def compose(self) -> ComposeResult:
         """The empty state, then what the view itself composes, a page over it, and a line below."""
-        yield Static(classes="empty")
+        yield Line(classes="empty")
         with Container(classes="body"):
             yield from self.panels()
         yield Page(classes="page panel")
@@ -98,7 +100,7 @@ class View(Container):
             self.set_class(self.can_focus, "-empty")
             self.focus_first()
         if hint is not None:
-            self.query_one(".empty", Static).update(hint)
+            self.query_one(".empty", Line).say(hint)
         else:
             self.fill(snapshot)
             self._fill_page()
@@ -135,7 +137,9 @@ class View(Container):
         self.refill()
 
     def focus_first(self) -> None:
-        """Give the keyboard to the view's first table, or to the view itself while it is empty."""
+        """Give the keyboard to the view's first table, or to the view while it is empty; a command being typed keeps it."""
+        if self.screen.query_one(CommandLine).typing:
+            return
         if self.can_focus:
             self.screen.set_focus(self)
             return
@@ -178,8 +182,10 @@ class View(Container):
     def narrow(self, message: Input.Changed) -> None:
         """Show what is found while it is typed."""
         message.stop()
-        self.query_one(StatusLine).take(message.value)
-        self.refill()
+        status = self.query_one(StatusLine)
+        if message.value == status.field.value:  # an older text was typed over meanwhile
+            status.take()
+            self.refill()
 
     @on(Input.Submitted, "#search")
     def keep(self, message: Input.Submitted) -> None:
@@ -254,7 +260,7 @@ class View(Container):
         status, table = self.query_one(StatusLine), self.table
         if self.opened:
             self._close()
-        elif status.field.has_focus or (table and table.found.terms):
+        elif status.typing or (table and table.found.terms):
             status.clear()
             self._refocus()
         elif table and table.marked:

@@ -29,13 +29,18 @@ class Word:
         return f"{self.name} {self.takes}".rstrip()
 
 
-def split(typed: str) -> tuple[str, list[str]]:
-    """The command and what follows it; raise `InputError` if a quotation mark stands alone."""
+def begun(typed: str) -> tuple[str, str]:
+    """The command, and what follows it as it was typed."""
+    name, _, rest = typed.strip().removeprefix(":").lstrip().partition(" ")
+    return name.lower(), rest.strip()
+
+
+def split(typed: str) -> list[str]:
+    """What follows a command, as a shell splits it; raise `InputError` if a quotation mark stands alone."""
     try:
-        words = shlex.split(typed.strip().removeprefix(":"))
+        return shlex.split(typed)
     except ValueError:
-        raise InputError(f"{typed.strip()} has a quotation mark without its other") from None
-    return (words[0].lower(), words[1:]) if words else ("", [])
+        raise InputError(f"{typed} has a quotation mark without its other") from None
 
 
 def word_of(name: str, words: Sequence[Word]) -> Word:

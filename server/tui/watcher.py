@@ -101,7 +101,7 @@ class Reader:
 
     def _open(self) -> None:
         self._file, self._logged = identity(self._federation.database), self._log.exists()
-        self._store = Store(self._federation.database, read_only=self._read_only)
+        self._store = Store(self._federation.database, read_only=self._read_only, create=False)
         self._store.remember()
         self._opened += 1
 

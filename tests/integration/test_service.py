@@ -3,13 +3,15 @@
 import os
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
-from coordinator import ROOT, Coordinator, covey, free_port, lives, until
+from coordinator import PATIENCE, ROOT, Coordinator, covey, free_port, lives, until
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from server.config import Federation, Settings
@@ -166,6 +168,38 @@ def test_a_port_that_is_taken_is_named(federation: Federation) -> None:
     assert refused.stderr == (
         f"covey: port {port} on 127.0.0.1 is taken by another process; change it in federation.toml\n"
     )
+
+
+@pytest.mark.parametrize("another", [False, True], ids=["taken away", "replaced"])
+def test_it_ends_where_its_store_is_no_longer_there_and_makes_no_other(coordinator: Coordinator, another: bool) -> None:
+    database = coordinator.federation.database
+    copy = database.with_name("copy.db")
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    database.rename(database.with_name("elsewhere.db"))
+    if another:
+        copy.rename(database)
+    out, said = coordinator.process.communicate(timeout=PATIENCE)
+    what = "was replaced by another file" if another else "was taken away"
+    assert coordinator.process.returncode == 1
+    assert out == ""
+    assert said == (
+        f"covey: {database} {what}, so the coordinator ended; put the right one there, or restore a backup, then start "
+        "`covey serve` again\n"
+    )
+    assert "Traceback" not in coordinator.log()
+    assert database.exists() == another
+
+
+@pytest.mark.parametrize("words", [["serve"], ["fleet"], ["start", "machines"]], ids="-".join)
+def test_a_federation_without_its_store_gets_no_empty_one(federation: Federation, words: list[str]) -> None:
+    federation.database.rename(federation.database.with_name("elsewhere.db"))
+    done = covey(federation.home, *words)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"covey: database {federation.database} cannot be opened: it is not there; put it back, or restore a backup"
+    )
+    assert not federation.database.exists()
 
 
 def test_secrets_are_readable_by_their_owner_alone(coordinator: Coordinator) -> None:

@@ -1,15 +1,17 @@
 """Federations to look at, and a terminal on one that stands still in time."""
 
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from screens import story
 from textual.pilot import Pilot
 
+from server.config import Federation
 from server.tui.app import CoveyApp
 from server.tui.commands import Ran
+from shared.lock import only_one
 
 Commands = list[tuple[str, ...]]
 Open = Callable[..., CoveyApp]
@@ -48,6 +50,13 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def told(stories: Path, tmp_path: Path) -> Path:
     """The whole story, with a campaign at round 7."""
     return Path(shutil.copytree(stories / "told", tmp_path / "home"))
+
+
+@pytest.fixture
+def served(told: Path) -> Iterator[Path]:
+    """The whole story, with a coordinator that serves: what it holds is held."""
+    with only_one(Federation(told).lock, what="a coordinator"):
+        yield told
 
 
 @pytest.fixture

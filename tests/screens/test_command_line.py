@@ -14,7 +14,7 @@ from server.tui.confirm import ConfirmDialog
 from server.tui.header import VIEWS
 from server.tui.spoken import WORDS
 from server.tui.table import Order, Table
-from server.tui.vocabulary import History, completed, completions, split, word_of
+from server.tui.vocabulary import History, begun, completed, completions, split, word_of
 from shared.errors import InputError
 
 
@@ -143,8 +143,9 @@ def test_a_word_is_found_by_its_beginning_where_that_is_enough() -> None:
 
 
 def test_lines_are_split_as_a_shell_does() -> None:
-    assert split(':approve "a b" c') == ("approve", ["a b", "c"])
-    assert split("  ") == ("", [])
+    assert begun(':Approve  "a b" c') == ("approve", '"a b" c')
+    assert split('"a b" c') == ["a b", "c"]
+    assert begun("  ") == ("", "")
 
 
 def test_completions_share_what_they_have_in_common() -> None:

@@ -4,11 +4,15 @@ import random
 import sqlite3
 from pathlib import Path
 
+import pytest
 from screens import story
 from screens.conftest import Open, settled, text_of, until
+from textual.color import Color
+from textual.widget import Widget
 
 from server.config import Federation
 from server.store import Store
+from server.tui.app import CoveyApp
 from server.tui.header import Banner
 from shared.lock import only_one
 
@@ -17,16 +21,34 @@ async def test_a_store_that_goes_away_is_told_greyed_and_found_again(opened: Ope
     database = Federation(told).database
     async with opened(told).run_test(size=(120, 40)) as pilot:
         app = await settled(pilot)
+        await until(pilot, lambda: "LGA-MQ" in text_of(app))
+        before = colours(app)
         database.rename(told / "elsewhere.db")
         await until(pilot, lambda: "The store cannot be read" in text_of(app))
         said = text_of(app)
+        assert paler(colours(app), before)
         assert "✕ store unreadable" in said
         assert "EWR-UA" in said
         assert app.query_one("#views").has_class("-stale")
         (told / "elsewhere.db").rename(database)
         await until(pilot, lambda: not app.query_one(Banner).display)
         assert not app.query_one("#views").has_class("-stale")
+        assert colours(app) == before
         assert "The store can be read again." in [note.message for note in app._notifications]
+
+
+@pytest.mark.parametrize("view", "12345678")
+@pytest.mark.parametrize("theme", ["covey-dark", "covey-light"])
+async def test_all_of_a_view_is_greyed_while_its_store_is_gone(opened: Open, told: Path, view: str, theme: str) -> None:
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        app.theme = theme
+        await pilot.press(view)
+        await pilot.pause(0.3)
+        before = colours(app)
+        Federation(told).database.rename(told / "elsewhere.db")
+        await until(pilot, lambda: "The store cannot be read" in text_of(app))
+        assert paler(colours(app), before)
 
 
 async def test_a_store_put_back_from_a_backup_is_read_anew(opened: Open, told: Path) -> None:
@@ -99,3 +121,31 @@ async def test_a_view_under_way_survives_a_store_that_writes_and_goes(opened: Op
         store.touch_device("EWR-B6", at=story.NOW - 50, bytes_up=1, bytes_down=1)
         store.close()
         await until(pilot, lambda: "seen 50 s ago" in text_of(app))
+
+
+def colours(app: CoveyApp) -> dict[Widget, set[tuple[Color, Color]]]:
+    """The colours of the letters, and of the ground below each, of each widget in sight, as they are drawn."""
+    return {
+        widget: seen
+        for widget in app.require_view().walk_children(Widget)
+        if not widget.children and widget.display and widget.region.area and (seen := drawn(widget))
+    }
+
+
+def drawn(widget: Widget) -> set[tuple[Color, Color]]:
+    segments = [segment for strip in widget.render_lines(widget.size.region) for segment in strip]
+    return {
+        (Color.from_rich_color(each.style.color), Color.from_rich_color(each.style.bgcolor))
+        for each in segments
+        if each.style and each.style.color and each.style.bgcolor and each.text.strip()
+    }
+
+
+def paler(after: dict[Widget, set[tuple[Color, Color]]], before: dict[Widget, set[tuple[Color, Color]]]) -> bool:
+    """Whether every widget's letters stand out from their ground by no more than half of what they did."""
+    return bool(before) and all(contrast(after[widget]) <= contrast(seen) / 2 for widget, seen in before.items())
+
+
+def contrast(seen: set[tuple[Color, Color]]) -> float:
+    """By how much the clearest letter differs from its ground, from 0 to 1."""
+    return max(abs(letter.brightness - ground.brightness) for letter, ground in seen)

@@ -3,13 +3,17 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from screens import story
 from textual.app import App, ComposeResult
 
 from server.tui.charts import bar, columns, segments, spark, stacks
-from server.tui.histograms import Pair, as_columns, as_rows, ruler
+from server.tui.glyphs import in_ascii
+from server.tui.histograms import Pair, as_columns, as_rows, compare, ruler
 from server.tui.shiftbar import position, scale
 from server.tui.table import Column, Row, Table
 from server.tui.words import age, lasting, size, tally
+from shared.drift import Histogram
+from shared.tasks import read_task
 
 SHARES = st.floats(min_value=-1, max_value=3)
 
@@ -46,15 +50,21 @@ def test_columns_are_as_high_as_asked(values: list[float], height: int) -> None:
 @given(st.lists(st.lists(st.integers(0, 20), min_size=1, max_size=4), min_size=1, max_size=30), st.integers(1, 9))
 def test_stacked_columns_are_as_wide_and_high_as_asked(values: list[list[int]], height: int) -> None:
     top = max(1, *(sum(parts) for parts in values))
-    toned = [[(float(part), "$success") for part in parts] for parts in values]
+    toned = [[(float(part), "█▒"[place % 2], "$success") for place, part in enumerate(parts)] for parts in values]
     drawn = stacks(toned, height=height, top=top, cell=2, gap=1)
     assert [row.cell_length for row in drawn] == [3 * len(values)] * height
 
 
-def test_stacked_columns_show_each_part_to_half_a_line() -> None:
-    drawn = stacks([[(3, "$success"), (1, "$warning")], [(4, "$success"), (0, "$warning")]], height=2, top=4)
+def test_stacked_columns_of_blocks_show_each_part_to_half_a_line() -> None:
+    drawn = stacks([[(3, "█", "$success"), (1, "█", "$warning")], [(4, "█", "$success")]], height=2, top=4)
     assert [row.plain for row in drawn] == ["▄█", "██"]
     assert [str(span.style) for span in drawn[0].spans] == ["$success on $warning", "$success"]
+
+
+def test_parts_with_glyphs_of_their_own_stay_apart_without_colours() -> None:
+    drawn = stacks([[(2, "█", "$success"), (1, "▒", "$warning"), (1, "!", "$error")]], height=4, top=4)
+    assert [row.plain for row in drawn] == ["!", "▒", "█", "█"]
+    assert [in_ascii(row.plain) for row in drawn] == ["!", ":", "#", "#"]
 
 
 PAIR = Pair(labels=("0", "10", "20", "none"), then=(0.5, 0.3, 0.2, 0.0), now=(0.1, 0.2, 0.7, 0.0))
@@ -66,6 +76,19 @@ def test_a_histogram_has_two_rows_a_bin_or_one_or_only_the_bins_that_moved(heigh
     assert len([row for row in drawn if "more bins" not in row]) == rows
     assert any("50 →  10 %" in row for row in drawn)
     assert all(len(row) <= 60 for row in drawn)
+
+
+@pytest.mark.parametrize("height", [14, 9, 4])
+def test_two_windows_are_told_apart_without_colours(height: int) -> None:
+    task = read_task(story.TASK)
+    then, now = (
+        Histogram(name="hour", edges=tuple(map(float, range(7))), counts=counts, noise=1.0)
+        for counts in ((400.0, 300.0, 200.0, 50.0, 30.0, 20.0), (200.0, 300.0, 400.0, 50.0, 30.0, 20.0))
+    )
+    head, *rows = compare(then, now, task, 70, height).plain.split("\n")
+    marks = [word for word in head.split() if not word[0].isalnum() or word.endswith(":")]
+    assert len({in_ascii(mark) for mark in marks}) == 2
+    assert height == 4 or all(any(mark in row for row in rows) for mark in marks)
 
 
 def test_columns_of_two_windows_stand_beside_each_other() -> None:

@@ -163,7 +163,8 @@ def test_a_page_tells_every_refusal_with_its_rounds_and_time(fleet: Fleet, snaps
     assert "its owner's budget does not cover the plan" in said
     assert "run 1, rounds 17 to 20" in said
     assert f"ε {fleet.spent['LGA-MQ'].epsilon:.2f} of 8" in said
-    assert "what is left its owner does not tell" in said
+    assert "its budget does not cover the plan, as it last said" in said
+    assert "only our ceiling leaves room for" in said
     assert "95 % within 16 µs  told 1 d ago  runs it" in said
     assert key_fingerprint(fleet.by_name["LGA-MQ"].public_key) in said
 

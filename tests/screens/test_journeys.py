@@ -167,10 +167,10 @@ async def test_the_header_tells_whether_a_coordinator_runs(opened: Open, told: P
         await until(pilot, lambda: "▲ not serving" in text_of(app))
 
 
-async def test_reasons_of_refusals_are_told_while_the_round_goes_on(opened: Open, told: Path) -> None:
-    async with opened(told).run_test(size=(200, 60)) as pilot:
+async def test_reasons_of_refusals_are_told_while_the_round_goes_on(opened: Open, served: Path) -> None:
+    async with opened(served).run_test(size=(200, 60)) as pilot:
         app = await settled(pilot)
-        store = Store(Federation(told).database)
+        store = Store(Federation(served).database)
         store.set_progress(story.Progress(
             run_id=5, round_number=8, rounds=20, phase="training", cohort=7, returned=1, refused=3,
             reasons={"budget": 2, "consent": 1}, at=story.NOW,

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from screens import lifecycle_story, story
 
 from server.estimates import Estimate
-from server.records import GateVerdict
+from server.records import GateVerdict, Progress, Run, RunKind, RunState
 from server.tui.gatetable import facts_text, gates_text, summary
 from server.tui.glyphs import in_ascii
 from server.tui.lineagetree import tree
 from server.tui.releasestate import Phase, put_aside
 from server.tui.rolling import Stage
+from server.tui.runwords import run_detail
 from server.tui.sparkline import FLAT, FOG, HIGHEST, Point, Sparkline, history, spot
 from server.tui.spread import affordable, bucket_of, spread
 from server.tui.stagebar import PHASES, STAGE_STATES, stage_row
@@ -200,6 +201,7 @@ FACTS = {
 @given(st.integers(1, 160))
 def test_gates_facts_and_differences_never_pass_their_width(width: int) -> None:
     assert widest(gates_text(VERDICTS, width).plain) <= width
+    assert widest(gates_text(VERDICTS, width, whole=True).plain) <= width
     assert widest(facts_text(FACTS, width, 3).plain) <= width
     assert widest(facts_text(FACTS, width, 30).plain) <= width
     assert widest(side_by_side(("v1", "v2"), FACTS, FACTS, width).plain) <= width
@@ -213,6 +215,27 @@ def test_what_did_not_pass_stands_first_and_undecided_is_its_own_word() -> None:
     assert summary(VERDICTS).plain == "✕ 1  ? 1"
     assert summary(VERDICTS[:1]).plain == "✓ all 1"
     assert summary(()).plain == "not run"
+
+
+def test_the_page_of_a_version_tells_all_that_a_gate_expects() -> None:
+    form = GateVerdict(name="form", expected="standard operators, nothing outside", found="as expected", passed=True)
+    page = gates_text((*VERDICTS, form), 76, whole=True).plain
+    assert "…" not in page
+    assert "standard operators, nothing outside" in " ".join(page.replace("as expected", "").split())
+    assert "…" in gates_text((*VERDICTS, form), 76).plain
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "share"),
+    [("evaluate", "finished", "100%"), ("evaluate", "running", "0%"), ("survey", "finished", "100%")],
+)
+def test_what_asks_once_is_whole_once_it_finished(kind: RunKind, state: RunState, share: str) -> None:
+    run = Run(
+        id=9, task="flights", kind=kind, state=state, request="{}", created_at=1.0, started_at=2.0, finished_at=3.0
+    )
+    progress = Progress(run_id=9, round_number=1, rounds=1, phase="counting", cohort=8, returned=8, refused=0, at=3.0)
+    said = run_detail(run, progress, (), 4.0, 60, plot=False, serving=True).plain
+    assert f" {share}" in said.split("\n")[1]
 
 
 def test_a_difference_within_its_bounds_is_not_called_one() -> None:

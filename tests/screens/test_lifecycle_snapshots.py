@@ -32,14 +32,14 @@ def surveyed(season_home: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def halted(told: Path) -> Path:
+def halted(served: Path) -> Path:
     """A release that two devices crashed on."""
-    store = Store(Federation(told).database)
+    store = Store(Federation(served).database)
     lifecycle_story.fare(store, 2, {"EWR-UA": "crashed", "LGA-DL": "crashed"}, moment=story.NOW - 300)
     why = "4 of 4 devices said how they fare: 2 crashed; at most 5 % may fail, so many do by bad luck 1.4% of the time"
     lifecycle_story.step(store, 2, 50, moment=story.NOW - 60, why=why, to="halted")
     store.close()
-    return told
+    return served
 
 
 @every
@@ -74,9 +74,9 @@ def test_a_season_of_drift(
     ids=["diff", "unfolded", "page", "promote", "withdraw", "pause", "advance", "halt", "calculator"],
 )
 def test_what_a_key_opens(
-    snap_compare: Compare, opened: Open, told: Path, keys: tuple[str, ...], size: tuple[int, int], theme: str
+    snap_compare: Compare, opened: Open, served: Path, keys: tuple[str, ...], size: tuple[int, int], theme: str
 ) -> None:
-    assert snap_compare(opened(told), terminal_size=size, run_before=renamed(pressed(*keys, theme=theme)))
+    assert snap_compare(opened(served), terminal_size=size, run_before=renamed(pressed(*keys, theme=theme)))
 
 
 @every

@@ -20,6 +20,7 @@ from server.store import Store
 from server.tui.forms import StartDialog
 from shared.accounting import epsilon
 from shared.architecture import size
+from shared.lock import only_one
 from shared.modes import Mode
 from shared.privacy import TRUST, TRUSTS, Cost, SampledGaussian
 from shared.rounds import RoundPlan
@@ -81,11 +82,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_the_rounds_view_says_who_adds_the_noise_and_what_the_round_is_at(
     opened: Open, home: Path, size: tuple[int, int]
 ) -> None:
-    async with opened(home).run_test(size=size) as pilot:
-        app = await settled(pilot)
-        await pilot.press("2")
-        await until(pilot, lambda: "· distributed · flights" in text_of(app))
-        said = text_of(app)
+    with only_one(Federation(home).lock, what="a coordinator"):
+        async with opened(home).run_test(size=size) as pilot:
+            app = await settled(pilot)
+            await pilot.press("2")
+            await until(pilot, lambda: "· distributed · flights" in text_of(app))
+            said = text_of(app)
     assert PHASE in said
     assert f"each device, a share, {bits()} bits" in said
     assert "against one who sees only sums" in said

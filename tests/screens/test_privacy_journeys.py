@@ -15,7 +15,9 @@ from server.cli.program import app as covey
 from server.config import Federation
 from server.store import Store
 from server.tui.app import CoveyApp
+from server.tui.budgets import allowed, out_of_budget, over
 from server.tui.reckoning import Typed, reckon, usual
+from server.tui.watcher import Reader
 from shared.accounting import epsilon
 from shared.privacy import SampledGaussian
 from shared.tasks import read_task
@@ -38,10 +40,12 @@ async def test_the_fleets_spend_and_what_it_can_still_afford(opened: Open, told:
         said = text_of(app)
         assert "ε 8 at δ 1e-05, signed" in said
         assert "ε 2.73 to 3.37, half at most 3.37" in said
-        assert "8 of 8 devices could join one more" in said
+        assert "6 of 8 devices could join one more" in said
+        assert "2 over budget by their own word" in said
+        assert "✕ over budget" in said or size == (120, 40)
         assert "2 of 8 owners tell nothing" in said
         assert "LGA-MQ" in said
-        assert "✓ 6 campaigns" in said or size == (120, 40)
+        assert "✓ 5 campaigns" in said or size == (120, 40)
 
 
 async def test_the_spread_stands_beside_the_course_where_there_is_room(opened: Open, told: Path) -> None:
@@ -103,6 +107,30 @@ async def test_the_calculator_follows_the_task(opened: Open, told: Path) -> None
         await pilot.press("t")
         await until(pilot, lambda: app.query_one("#calculate-rounds", Input).value == "7")
         assert f"ε {cost(1.2, 7):.3f}" in text_of(app)
+
+
+async def test_the_calculator_takes_devices_at_their_word(opened: Open, told: Path) -> None:
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await at_privacy(pilot)
+        await until(pilot, lambda: "▲ 6 of 8 devices could pay" in text_of(app))
+        assert "▲ 2 over budget by their own word" in text_of(app)
+
+
+def test_what_an_owner_lets_us_know_goes_before_an_older_answer(told: Path) -> None:
+    store = Store(Federation(told).database)
+    task = store.task("flights")
+    results = store.rounds(1)
+    assert out_of_budget(reversed(results), {"LGA-MQ", "EWR-UA"}) == {"LGA-MQ"}
+    assert out_of_budget(reversed(results[:16]), {"LGA-MQ"}) == set()
+    store.set_installed("LGA-MQ", 1, "said", affords={"flights": "2-4"})
+    store.close()
+    reader = Reader(Federation(told))
+    found = allowed(task, reader.read())
+    reader.close()
+    assert found["LGA-MQ"] == 4.0
+    assert "LGA-MQ" not in over(found)
+    assert "LGA-MQ" in over(found, 5)
+    assert reckon(usual(task), task, (), {"LGA-MQ": 0.0}).short == 1
 
 
 def test_the_calculator_and_covey_plan_say_the_same(idle: Path) -> None:

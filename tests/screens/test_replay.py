@@ -50,6 +50,12 @@ def test_who_never_answered_leads_and_the_latest_follow(rounds: tuple[RoundResul
     assert len(bars) == 8
 
 
+def test_neighbouring_phases_are_told_apart_without_colours(rounds: tuple[RoundResult, ...]) -> None:
+    track, legend = phase_track(rounds[0], 60).plain.split("\n")[:2]
+    assert {"━", "╍"} <= set(track)
+    assert {"━", "╍"} <= set(legend)
+
+
 def test_those_that_a_round_waited_for_took_twice_the_median(rounds: tuple[RoundResult, ...]) -> None:
     late = stragglers(rounds[0])
     times = sorted(rounds[0].answered.values())
@@ -140,6 +146,28 @@ async def test_a_campaign_is_played_again_by_keys_and_left(opened: Open, told: P
         await pilot.press("escape")
         await until(pilot, lambda: view.tape is None)
         assert "Replay" not in text_of(app).replace("r Replay", "")
+
+
+@pytest.mark.parametrize("way", [("3", "2"), ("tab",), ("3", "2", "tab", "tab")], ids=["view", "table", "both"])
+async def test_a_replay_that_was_left_is_ended_by_one_key(opened: Open, told: Path, way: tuple[str, ...]) -> None:
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await settled(pilot)
+        await pilot.press("2")
+        view = app.query_one(RoundsView)
+        await until(pilot, lambda: app.focused is not None)
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.focused, Scrubber))
+        await pilot.press("space", *way)
+        await until(pilot, lambda: "Replay of run 5" in text_of(app))
+        assert "r  Replay" not in text_of(app)
+        assert "r Replay" not in text_of(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: view.tape is None and "Replay of run 5" not in text_of(app))
+        assert app.current == "Rounds"
+        await pilot.press("r")
+        await until(pilot, lambda: view.tape is not None)
+        await pilot.press("3", "2", "r")
+        await until(pilot, lambda: view.tape is None)
 
 
 async def test_enter_on_a_round_shows_its_phases_and_its_late_answers(opened: Open, told: Path) -> None:

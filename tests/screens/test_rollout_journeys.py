@@ -1,5 +1,6 @@
 """What an operator does about a release on its way: reads who serves what, pauses, resumes, advances, halts."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,10 @@ from screens import lifecycle_story, story
 from screens.conftest import Commands, Open, settled, text_of, until
 from screens.test_models_journeys import confirm
 from textual.pilot import Pilot
+from textual.widgets import Button
+from typer.testing import CliRunner
 
+from server.cli.program import app as covey
 from server.config import Federation
 from server.records import Comparison, SurveyResult
 from server.store import Store
@@ -113,6 +117,68 @@ async def test_each_act_names_its_reach_and_runs_its_command(
         await confirm(pilot)
         await until(pilot, lambda: commands)
     assert commands == [("--home", str(told), *words.split())]
+
+
+async def test_an_open_dialog_says_what_is_so_by_now(opened: Open, told: Path, commands: Commands) -> None:
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await at_rollouts(pilot)
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        assert "50 % of the fleet" in text_of(app)
+        assert "This has changed" not in text_of(app)
+        go_on(told, 100, "rolling", why="8 of 8")
+        await until(pilot, lambda: "4 devices, 100 % of the fleet" in text_of(app))
+        assert "▲ This has changed since you opened it." in text_of(app)
+        assert "50 % of the fleet" not in text_of(app)
+        await confirm(pilot)
+        await until(pilot, lambda: commands)
+    assert commands[0][2:] == ("rollout", "pause", "flights")
+
+
+@pytest.mark.parametrize("opener", [("a",), (":", *"advance", "space", *"flights", "enter")], ids=["key", "word"])
+async def test_what_can_no_longer_be_done_is_not_done(
+    opened: Open, told: Path, commands: Commands, opener: tuple[str, ...]
+) -> None:
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await at_rollouts(pilot)
+        await pilot.press(*opener)
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await until(pilot, lambda: "goes to 4 more devices" in text_of(app))
+        go_on(told, 50, "halted")
+        await until(pilot, lambda: "This is no longer what can be done" in text_of(app))
+        assert app.screen.query_one("#go", Button).disabled
+        await pilot.press("enter")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+    assert not commands
+
+
+async def test_what_devices_said_of_a_halted_release_stays(opened: Open, told: Path) -> None:
+    store = Store(Federation(told).database)
+    lifecycle_story.fare(store, 2, {"LGA-DL": "wrong", "EWR-UA": "wrong"}, moment=story.NOW - 90)
+    store.close()
+    go_on(told, 50, "halted", why="4 of 4 devices said how they fare: 2 wrong")
+    store = Store(Federation(told).database)
+    for device in store.devices():
+        if device.release == 2:
+            store.set_installed(device.name, 1, "went back")
+    store.close()
+    async with opened(told).run_test(size=(120, 40)) as pilot:
+        app = await at_rollouts(pilot)
+        await until(pilot, lambda: "halted" in text_of(app))
+        assert "≠ wrong 2" in text_of(app)
+        assert "nobody said anything" not in text_of(app)
+    said = CliRunner().invoke(covey, ["--home", str(told), "rollout"]).stdout
+    assert "2 wrong" in said
+
+
+def test_the_command_names_the_stage_before_the_draws(told: Path) -> None:
+    store = Store(Federation(told).database)
+    last = store.rollouts("flights")[-1].rollout
+    store.add_rollout(replace(last, number=last.number + 1, share_bp=5_184), why="4 of 8", at=story.NOW)
+    store.close()
+    said = CliRunner().invoke(covey, ["--home", str(told), "rollout"]).stdout
+    assert re.search(r"is rolling at 50 %: \d of 8 devices \(draws below 51\.84 %\)\.", said)
+    assert said.count("51.84 %") == 1
 
 
 async def test_advancing_early_says_what_is_not_so_yet(opened: Open, told: Path) -> None:

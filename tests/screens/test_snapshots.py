@@ -28,8 +28,8 @@ def showing(*keys: str, theme: str = "covey-dark") -> Callable[[Pilot[None]], Aw
 @pytest.mark.parametrize("theme", ["covey-dark", "covey-light"])
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("view", VIEWS)
-def test_view(snap_compare: Compare, opened: Open, told: Path, view: str, size: tuple[int, int], theme: str) -> None:
-    assert snap_compare(opened(told), terminal_size=size, run_before=renamed(showing(view, theme=theme)))
+def test_view(snap_compare: Compare, opened: Open, served: Path, view: str, size: tuple[int, int], theme: str) -> None:
+    assert snap_compare(opened(served), terminal_size=size, run_before=renamed(showing(view, theme=theme)))
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -38,17 +38,17 @@ def test_empty_view_says_what_to_do(snap_compare: Compare, opened: Open, empty: 
 
 
 @pytest.mark.parametrize("theme", ["covey-light", "textual-dark", "textual-light"])
-def test_theme(snap_compare: Compare, opened: Open, told: Path, theme: str) -> None:
-    assert snap_compare(opened(told), terminal_size=(120, 40), run_before=showing("4", theme=theme))
+def test_theme(snap_compare: Compare, opened: Open, served: Path, theme: str) -> None:
+    assert snap_compare(opened(served), terminal_size=(120, 40), run_before=showing("4", theme=theme))
 
 
-def test_gates_of_a_release(snap_compare: Compare, opened: Open, told: Path) -> None:
-    assert snap_compare(opened(told), terminal_size=(120, 40), run_before=showing("3", "j", "j"))
+def test_gates_of_a_release(snap_compare: Compare, opened: Open, served: Path) -> None:
+    assert snap_compare(opened(served), terminal_size=(120, 40), run_before=showing("3", "j", "j"))
 
 
 @pytest.mark.parametrize("key", ["x", "question_mark"])
-def test_dialog_over_a_run(snap_compare: Compare, opened: Open, told: Path, key: str) -> None:
-    assert snap_compare(opened(told), terminal_size=(80, 24), run_before=renamed(showing(key)))
+def test_dialog_over_a_run(snap_compare: Compare, opened: Open, served: Path, key: str) -> None:
+    assert snap_compare(opened(served), terminal_size=(80, 24), run_before=renamed(showing(key)))
 
 
 def test_start_dialog(snap_compare: Compare, opened: Open, idle: Path) -> None:

@@ -15,9 +15,11 @@ from textual.color import Color
 from textual.theme import Theme
 
 from server.tui.app import CoveyApp
+from server.tui.faring import GLYPHS
 from server.tui.glyphs import PAIRS, Ascii, Colourless, in_ascii, speaks_utf8, wants_ascii
+from server.tui.roundchart import FAILED, REASONS, RETURNED, UNUSED
 from server.tui.themes import SAFE_DARK, SAFE_LIGHT, THEMES
-from server.tui.words import DEVICE_MARKS, RUN_MARKS, SHIFT_MARKS, STAGE_MARKS
+from server.tui.words import DEVICE_MARKS, HEALTH_MARKS, RUN_MARKS, SHIFT_MARKS, STAGE_MARKS
 
 BLACK = Color(0, 0, 0)
 SIGHT = {
@@ -48,7 +50,9 @@ def test_states_stay_apart_for_colour_blind_eyes(theme: Theme, sight: str) -> No
 
 
 @pytest.mark.parametrize(
-    "marks", [DEVICE_MARKS, RUN_MARKS, STAGE_MARKS, SHIFT_MARKS], ids=["device", "run", "stage", "shift"]
+    "marks",
+    [DEVICE_MARKS, RUN_MARKS, STAGE_MARKS, SHIFT_MARKS, HEALTH_MARKS],
+    ids=["device", "run", "stage", "shift", "health"],
 )
 def test_no_two_states_differ_by_colour_alone(marks: dict[str, object]) -> None:
     said = [str(mark.content().plain) for mark in marks.values()]  # type: ignore[attr-defined]
@@ -96,7 +100,32 @@ def test_glyphs_are_as_wide_as_their_stand_ins() -> None:
     assert all(len(glyph) == len(instead) == 1 and instead.isascii() for glyph, instead in PAIRS.items())
 
 
-@given(st.text())
+@pytest.mark.parametrize(
+    "glyphs",
+    ["".join(GLYPHS[word][0] for word in GLYPHS), "".join(look[0] for look in (RETURNED, *REASONS, FAILED, UNUSED)), "▲△", "━╍"],
+    ids=["health", "answers", "shifts", "lines"],
+)  # fmt: skip
+def test_glyphs_that_stand_together_have_stand_ins_of_their_own(glyphs: str) -> None:
+    assert len(set(in_ascii(glyphs))) == len(glyphs)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (" 70 → ", " 70-> "),
+        ("promote 27 → 4 devices", "promote 27-> 4 devices"),
+        ("ε ≤", "e<="),
+        ("≤ 1,000 B", "<=1,000 B"),
+        ("gate  ≥ 0.62", "gate  >=0.62"),
+        ("0.71 ± 0.02", "0.71+- 0.02"),
+        (" → Next round", " > Next round"),
+    ],
+)
+def test_an_arrow_is_no_comparison_and_a_bound_is_no_less(text: str, said: str) -> None:
+    assert in_ascii(text) == said
+
+
+@given(st.text(alphabet=[*PAIRS, " ", "a", "é"]) | st.text())
 def test_a_text_in_ascii_is_as_long_as_before(text: str) -> None:
     assert in_ascii(text).isascii()
     assert len(in_ascii(text)) == len(text)

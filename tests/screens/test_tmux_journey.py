@@ -49,7 +49,7 @@ def until(seen: Callable[[], str], *wanted: str) -> str:
     raise AssertionError(f"tmux never showed {wanted}:\n{seen()}")
 
 
-def test_a_newcomer_looks_around_finds_a_device_and_leaves(tmux: Callable[..., str], told: Path) -> None:
+def test_a_newcomer_looks_around_finds_a_device_and_leaves(tmux: Callable[..., str], served: Path) -> None:
     tmux("new-session", "-d", "-s", "covey", "-x", "80", "-y", "24", "-c", str(ROOT), "sh")
 
     def seen() -> str:
@@ -62,7 +62,7 @@ def test_a_newcomer_looks_around_finds_a_device_and_leaves(tmux: Callable[..., s
         press("Escape")
         until(lambda: "gone" if what not in seen() else "there", "gone")
 
-    press(f"PS1='here> '; {sys.executable} -m server --home {told}", "Enter")
+    press(f"PS1='here> '; {sys.executable} -m server --home {served}", "Enter")
     until(seen, "1 Fleet", "8 Logs", "EWR-B6", "? Help")
     press("?")
     until(seen, "Keys and words", "In this view")

@@ -266,6 +266,14 @@ def test_a_failed_migration_changes_nothing(tmp_path: Path) -> None:
         assert opened.execute("SELECT count(*) FROM sqlite_master WHERE name = 'half'").fetchone()[0] == 0
 
 
+def test_a_store_that_must_be_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="it is not there; put it back, or restore a backup"):
+        Store(tmp_path / "covey.db", create=False)
+    assert list(tmp_path.iterdir()) == []
+    Store(tmp_path / "covey.db").close()
+    Store(tmp_path / "covey.db", create=False).close()
+
+
 @pytest.mark.parametrize("content", [b"this is no database, just words" * 100, None])
 def test_what_is_no_database_is_refused_by_name(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "covey.db"
