@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from screens.conftest import Open, settled
+from screens.conftest import Open, settled, until
 from textual.pilot import Pilot
+
+from server.tui.logs import LogsView
 
 VIEWS = ("1", "2", "3", "4", "5", "6", "7", "8")
 SIZES = ((80, 24), (120, 40), (200, 60))
@@ -19,8 +21,7 @@ def showing(*keys: str, theme: str = "covey-dark") -> Callable[[Pilot[None]], Aw
         app = await settled(pilot)
         app.theme = theme
         await pilot.press(*keys)
-        await pilot.pause()
-        await pilot.pause()
+        await until(pilot, lambda: not isinstance(view := app.view_in_sight(), LogsView) or view.found is not None)
 
     return press
 
