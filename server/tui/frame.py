@@ -35,14 +35,10 @@ if TYPE_CHECKING:  # the frame is painted before the store's modules are importe
     from server.tui.view import View
     from server.tui.watcher import Snapshot
 
-
 SETTLE_SECONDS = 0.1
 """After so long without another size a terminal has the one that it keeps."""
-
-
 LEAVE_SECONDS = 5.0
 """How long leaving may take once the process was told to."""
-
 SERVED_SECONDS = 3.0
 """How often a terminal in a browser looks whether its server is still there."""
 
@@ -92,8 +88,13 @@ class Frame(App[None]):
         if not self.is_headless:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(number, self._leave_for, number)
+        self.app_resume_signal.subscribe(self, self._draw_anew)
         self.show()
         self.call_after_refresh(self._begin)
+
+    def _draw_anew(self, _: object) -> None:
+        """Set aside and taken up again, the terminal forgot what was on it."""
+        self.screen.refresh()
 
     def _leave_for(self, number: int) -> None:
         """Give the terminal back and end, whatever hangs: where the terminal is gone, nobody is left to end it."""

@@ -63,6 +63,11 @@ class Terminal:
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         os.killpg(self._child.pid, signal.SIGWINCH)
 
+    @property
+    def pid(self) -> int:
+        """The program's process."""
+        return self._child.pid
+
     def send(self, number: signal.Signals) -> None:
         """Send the program a signal."""
         self._child.send_signal(number)

@@ -4,6 +4,7 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from simulations.benchmarks.terminal import Terminal
@@ -73,6 +74,8 @@ def test_while_it_is_set_aside(told: Path) -> None:
         terminal.until(b"EWR-UA", start=0)
         terminal.send(signal.SIGTSTP)
         terminal.until(BACK)
+        while psutil.Process(terminal.pid).status() != psutil.STATUS_STOPPED:
+            terminal.read(0.01)
         terminal.send(signal.SIGCONT)
         terminal.until(ALTERNATE, b"EWR-UA")
         terminal.type("q")
