@@ -11,6 +11,8 @@ from server.tui.words import line, toned
 
 LEVELS = " ▁▂▃▄▅▆▇█"
 BLOCK = "█"
+KEY = "■"
+"""A block in a legend: a whole one would grow into the column below it."""
 Part = tuple[float, str, str]
 """A value of a stacked column, its glyph and its tone."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
-from server.tui.charts import BLOCK, Part, columns, stacks
+from server.tui.charts import BLOCK, KEY, Part, columns, stacks
 from server.tui.words import FAINT, brief, line, lines, muted, plural, toned
 from shared.rounds import RoundResult
 
@@ -89,7 +89,7 @@ def legend(rounds: Sequence[RoundResult], looks: dict[str, Look], coming: int) -
 def named(look: Look, word: str) -> Content:
     """A glyph and what it stands for."""
     glyph, tone = look
-    return line(toned(f"{glyph} ", tone), muted(word))
+    return line(toned(f"{KEY if glyph == BLOCK else glyph} ", tone), muted(word))
 
 
 def answers(rounds: Sequence[RoundResult], looks: dict[str, Look], place: Frame, height: int) -> list[Content]:

@@ -7,7 +7,7 @@ from textual.content import Content
 from server.modewords import HOLDS, least
 from server.spending import MOST_CAMPAIGNS, Spending, campaign_event, course, epsilon, merged
 from server.tui.budgets import in_words
-from server.tui.charts import BLOCK, Stack, stacks
+from server.tui.charts import BLOCK, KEY, Stack, stacks
 from server.tui.table import Column, Row
 from server.tui.watcher import Snapshot
 from server.tui.words import line, lines, muted, plain, plural, strong, toned
@@ -104,7 +104,7 @@ def course_chart(device: str, task: Task, snapshot: Snapshot, width: int, height
     drawn = stacks(values, height=height - 2, top=limit, cell=max(1, each - 1), gap=int(each > 1))
     marks = [f"ε {plain(limit)}", *[""] * (len(drawn) - 2), "0"]
     head = line(
-        " " * SCALE, toned(f"{BLOCK} ", "$primary"), muted("spent   "), toned(f"{NEXT} ", "$foreground 30%"),
+        " " * SCALE, toned(f"{KEY} ", "$primary"), muted("spent   "), toned(f"{NEXT} ", "$foreground 30%"),
         muted(f"one more campaign of {task.training.rounds} rounds   "), toned("▔▔ ", "$text-error"), muted("ceiling"),
     )  # fmt: skip
     wide = max(1, min(most, count * each))
