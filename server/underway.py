@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from server.records import RolloutStep
-from server.rollouts import Ruling, Situation, decide
+from server.rollouts import Act, Ruling, Situation, decide
 from server.situation import fleet_of, look
 from server.stages import reached, share_of
 from server.store import Store
@@ -15,6 +15,11 @@ from shared.health import FAILING
 from shared.models import Release
 from shared.rollout import WHOLE, RolloutState, chosen
 from shared.tasks import Task
+
+AHEAD: dict[Act, str] = {
+    "wait": "waits", "open": "opens the next stage", "complete": "completes", "halt": "halts", "ask": "asks",
+}  # fmt: skip
+"""A ruling in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,16 @@ class UnderWay:
     steps: tuple[RolloutStep, ...]
     next: Ruling | None
 
+    @property
+    def reach(self) -> int:
+        """How many devices are meant to run the release."""
+        return sum(each.meant for each in self.serving if each.release == self.release)
+
+    @property
+    def ahead(self) -> str:
+        """What the coordinator does next and why, if it does anything."""
+        return f"{AHEAD[self.next.act]}: {self.next.why}" if self.next else ""
+
 
 def under_way(store: Store, task: Task, *, now: float | None = None) -> UnderWay:
     """How far the newest release has come; raise `InputError` before the first."""
@@ -76,12 +91,8 @@ def under_way(store: Store, task: Task, *, now: float | None = None) -> UnderWay
 
 def where(found: UnderWay) -> str:
     """How far a release has come and what is next, in a line."""
-    reach = next((each.meant for each in found.serving if each.release == found.release), 0)
-    steps = {
-        "wait": "waits", "open": "opens the next stage", "complete": "completes", "halt": "halts", "ask": "asks",
-    }  # fmt: skip
-    ahead = f"; {steps[found.next.act]}: {found.next.why}" if found.next else ""
-    return f"release {found.release} is {found.state}, {reach} of {found.devices} devices{ahead}"
+    ahead = f"; {found.ahead}" if found.ahead else ""
+    return f"release {found.release} is {found.state}, {found.reach} of {found.devices} devices{ahead}"
 
 
 def _stages(found: Situation) -> tuple[StageShown, ...]:

@@ -2,13 +2,14 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 import typer
 
 from server.config import Federation
 from server.records import ACTIVE, Progress, Run
 from server.store import Store
-from server.underway import UnderWay, under_way, where
+from server.underway import under_way, where
 from shared.errors import CoveyError
 from shared.lock import holder
 from shared.tasks import Task
@@ -22,7 +23,7 @@ def follow(federation: Federation, store: Store, run_id: int) -> None:
     if holder(federation.lock) is None:
         typer.echo(f"Run {run_id} waits for the coordinator; start it with `covey serve`.")
     try:
-        _watch(store, run_id)
+        _watch(lambda: _line(store.progress(run_id)) if store.run(run_id).state in ACTIVE else None)
     except KeyboardInterrupt:
         typer.echo(f"\nRun {run_id} goes on; `covey stop {run_id}` stops it.")
         return
@@ -32,44 +33,32 @@ def follow(federation: Federation, store: Store, run_id: int) -> None:
     typer.echo(f"Run {run_id} is {run.state}{_length(run)}.")
 
 
-def _watch(store: Store, run_id: int) -> None:
-    said = ""
-    while store.run(run_id).state in ACTIVE:
-        line = _line(store.progress(run_id))
-        if line != said:
-            said = line
-            _show(line)
-        time.sleep(LOOK_SECONDS)
-    if said and sys.stdout.isatty():
-        typer.echo()
-
-
 def follow_rollout(federation: Federation, store: Store, task: Task) -> None:
     """Say where the newest release is whenever that changes, until all devices may have it; raise `CoveyError` if it is halted."""
     if holder(federation.lock) is None:
         typer.echo("The rollout waits for the coordinator; start it with `covey serve`.")
     try:
-        found = _watch_rollout(store, task)
+        _watch(lambda: None if (seen := under_way(store, task)).state in SETTLED else where(seen))
     except KeyboardInterrupt:
         typer.echo("\nThe rollout goes on by itself; `covey rollout halt` ends it.")
         return
+    found = under_way(store, task)
     if found.state == "halted":
         raise CoveyError(f"release {found.release} of {found.task} is halted: {found.steps[-1].why}")
     what = "went to everyone at once" if found.state == "unstaged" else f"is complete: {found.steps[-1].why}"
     typer.echo(f"Release {found.release} of {found.task} {what}.")
 
 
-def _watch_rollout(store: Store, task: Task) -> UnderWay:
+def _watch(look: Callable[[], str | None]) -> None:
+    """Show a line whenever it is another, until there is none."""
     said = ""
-    while (found := under_way(store, task)).state not in SETTLED:
-        line = where(found)
+    while (line := look()) is not None:
         if line != said:
             said = line
             _show(line)
         time.sleep(LOOK_SECONDS)
     if said and sys.stdout.isatty():
         typer.echo()
-    return found
 
 
 def _show(line: str) -> None:

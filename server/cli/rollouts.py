@@ -82,7 +82,6 @@ def _say(act: str, signed: Rollout, *, lifted: bool, as_json: bool) -> None:
 
 def show(found: UnderWay) -> None:
     """Print how far a release has come, for people."""
-    reach = sum(each.meant for each in found.serving if each.release == found.release)
     what = "went to everyone at once" if found.state == "unstaged" else f"is {found.state}"
     signed, draws = _newest(found), ""
     if signed is not None and signed.share_bp:
@@ -90,7 +89,7 @@ def show(found: UnderWay) -> None:
         draws = f" (draws below {found.share_bp / 100:g} %)" if signed.percent * 100 != signed.share_bp else ""
     typer.echo(
         f"Release {found.release} of {found.task} (version {found.version}) {what}:"
-        f" {reach} of {found.devices} devices{draws}."
+        f" {found.reach} of {found.devices} devices{draws}."
     )
     now = time.time()
     if found.stages:
@@ -105,15 +104,8 @@ def show(found: UnderWay) -> None:
             (ago(step.at, now), f"{step.rollout.percent:g} %", step.rollout.state, step.why) for step in found.steps
         ]
         print_table(("SIGNED", "STAGE", "STATE", "WHY"), rows, empty="")
-    if found.next is not None:
-        words = {
-            "wait": "Waits",
-            "open": "Opens the next stage",
-            "complete": "Completes",
-            "halt": "Halts",
-            "ask": "Asks",
-        }
-        typer.echo(f"\n{words[found.next.act]}: {found.next.why}.")
+    if found.ahead:
+        typer.echo(f"\n{found.ahead[0].upper()}{found.ahead[1:]}.")
 
 
 def _newest(found: UnderWay) -> Rollout | None:
